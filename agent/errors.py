@@ -1,0 +1,119 @@
+"""Every error of the edge, one tree.
+
+    OddsdError                     str(e) = operation + object + cause
+      ConfigError                  exit 78; lists every fault at once
+      VenueError
+        VenueUnavailable *         network, 5xx, HTML where JSON belongs
+        VenueRateLimited *         429
+        VenueRejected              any other 4xx: our request is wrong
+        VenueDataError             a payload that cannot be read; names the path and an excerpt
+      AnalysisError
+        LlmUnavailable *           network, 5xx, 429, 498
+        LlmReplyInvalid            cut, not JSON, outside the schema or outside the request
+        LlmRefused                 key, model or request refused for good
+        BudgetExhausted            the day's cap is reached
+      StoreError
+        StoreBusy *                another process holds the file
+        StoreFull                  no space left
+        SchemaMismatch             a newer or foreign file; exit 78
+      AlreadyRunning               another daemon owns the data directory; exit 75
+
+`*` = retryable. Foreign exceptions are mapped once, in the client that met them. Sending has a tree of its own,
+`sync/errors.py`, which never leaves the sender.
+"""
+
+
+class OddsdError(Exception):
+    """Base. `retryable` says whether the same call may succeed later; `advice` says what a person can do."""
+
+    retryable = False
+    exit_code = 70
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.advice = advice
+
+
+class ConfigError(OddsdError):
+    """The configuration cannot be used; `faults` has one sentence each."""
+
+    exit_code = 78
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("configuration: " + "; ".join(faults))
+        self.faults = faults
+
+
+class VenueError(OddsdError):
+    """Reading an exchange failed."""
+
+
+class VenueUnavailable(VenueError):
+    """The venue did not answer as an API: network, 5xx, HTML."""
+
+    retryable = True
+
+
+class VenueRateLimited(VenueError):
+    """The venue asked us to slow down."""
+
+    retryable = True
+
+
+class VenueRejected(VenueError):
+    """The venue refuses the request as it stands."""
+
+
+class VenueDataError(VenueError):
+    """A payload that cannot be read as what the venue promises."""
+
+
+class AnalysisError(OddsdError):
+    """A model call failed."""
+
+
+class LlmUnavailable(AnalysisError):
+    """The model service is away or asks to wait."""
+
+    retryable = True
+
+
+class LlmReplyInvalid(AnalysisError):
+    """The reply is not the answer that was asked for."""
+
+
+class LlmRefused(AnalysisError):
+    """The service refuses key, model or request for good."""
+
+
+class BudgetExhausted(AnalysisError):
+    """The call could pass the cap, so it was not made."""
+
+
+class StoreError(OddsdError):
+    """The local database failed."""
+
+    exit_code = 74
+
+
+class StoreBusy(StoreError):
+    """Another process holds the file."""
+
+    retryable = True
+
+
+class StoreFull(StoreError):
+    """No space left for the local database."""
+
+
+class SchemaMismatch(StoreError):
+    """The file is newer than this program, or not ours."""
+
+    exit_code = 78
+
+
+class AlreadyRunning(OddsdError):
+    """Another daemon owns the data directory."""
+
+    exit_code = 75

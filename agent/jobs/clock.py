@@ -1,0 +1,139 @@
+"""Starts jobs when they are due: one loop over all schedules, one named task per running job.
+
+Law: what is due is decided from the gap between the last slot dealt with and now, never by counting ticks, so a slept
+machine, a stopped daemon and a jumped clock are one case. A slot is run once: a clock that goes back finds it in the
+ledger. The loop looks at least every 30 s and calls `beat` each time: no beat, no watchdog. Owned by the daemon.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+
+import structlog
+from cronsim import CronSim
+
+from agent.core.instants import Clock, to_the_ms
+from agent.jobs import ledger
+from agent.jobs.ledger import Trigger
+from agent.jobs.runner import JobSpec, Runner
+
+LONGEST_SLEEP_S = 30.0  # timers stand still while a machine sleeps; this bounds how late it notices
+SHORTEST_SLEEP_S = 0.01  # the wall clock may lag the timer by a little: look again, do not spin
+ON_TIME = timedelta(seconds=60)  # later than two looks, a slot counts as missed
+MOST_SLOTS = 1000  # looked back at; beyond it the number only says "or more"
+_SECOND = timedelta(seconds=1)
+
+log = structlog.get_logger("clock")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a job owes now: slots to run, and slots that will not be run; each oldest first."""
+
+    run: tuple[datetime, ...] = ()
+    missed: tuple[datetime, ...] = ()
+
+
+def due(spec: JobSpec, last: datetime | None, now: datetime) -> Due:
+    """Apply a job's policy to the slots between the last one dealt with and now. Pure.
+
+    Args:
+        last: None for a job that never ran: with the policy "latest" it owes the slot before `now`, else nothing.
+    """
+    if last is None:
+        return Due(run=_passed(spec.schedule, None, now)) if spec.missed == "latest" else Due()
+    slots = _passed(spec.schedule, last, now)
+    if spec.missed == "latest":
+        return Due(run=slots[-1:], missed=slots[:-1])
+    oldest = now - (ON_TIME if spec.missed == "none" else spec.max_catch_up)
+    run = tuple(slot for slot in slots if slot >= oldest)
+    if spec.missed == "none":
+        run = run[-1:]
+    return Due(run=run, missed=slots[: len(slots) - len(run)])
+
+
+def _passed(schedule: str, after: datetime | None, until: datetime) -> tuple[datetime, ...]:
+    """The slots in (after, until], oldest first; the newest alone where `after` is None.
+
+    Walks backwards, so that a gap of years (a clock that started in 1970) costs no more than MOST_SLOTS steps.
+    """
+    backwards = CronSim(schedule, until.replace(microsecond=0) + _SECOND, reverse=True)
+    if after is None:
+        return (next(backwards),)
+    return tuple(islice(takewhile(lambda slot: slot > after, backwards), MOST_SLOTS))[::-1]
+
+
+class JobClock:
+    """The loop. `clock` and `sleep` are the world's time, and a test's."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._runner, self._clock, self._sleep, self._beat = runner, clock, sleep, beat
+        self._specs = [spec for spec in runner.specs.values() if spec.enabled]
+        self._last: dict[str, datetime] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Recover, then start what is due until cancelled. Raises: StoreError as the task group's."""
+        async with asyncio.TaskGroup() as group:
+            cut_off: dict[str, list[datetime]] = {}
+            for run in await self._runner.recover():
+                cut_off.setdefault(run.job, []).append(run.slot)
+            for name, slots in cut_off.items():
+                self._start(group, name, slots, "recovery")
+            while True:
+                self._beat()
+                now = to_the_ms(self._clock())
+                for spec in self._specs:
+                    await self._look(group, spec, now)
+                await self._sleep(self._pause_s())
+
+    def next_due(self) -> dict[str, datetime]:
+        """When each enabled job is due next."""
+        now = self._clock()
+        return {spec.name: next(CronSim(spec.schedule, now)) for spec in self._specs}
+
+    def _pause_s(self) -> float:
+        until_next = min((slot - self._clock() for slot in self.next_due().values()), default=timedelta.max)
+        return min(max(until_next.total_seconds(), SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
+
+    async def _look(self, group: asyncio.TaskGroup, spec: JobSpec, now: datetime) -> None:
+        """Start what one job owes, and write down what it will never run."""
+        last = self._last.get(spec.name) or await ledger.load_last_slot(self._runner.store.reader, spec.name, now)
+        # A last slot in the future is a clock that was wrong: wait from now on, not until that time comes.
+        owed = due(spec, None if last is None else min(last, now), now)
+        busy = spec.name in self._tasks or self._runner.busy(spec.name)
+        if busy and spec.missed == "all":
+            return  # each slot is wanted: it stays owed until the run under way has ended
+        missed, run = (owed.missed, owed.run) if not busy else (owed.missed + owed.run, ())
+        if missed:
+            await self._save_missed(spec.name, missed, "still running" if busy else "nobody was looking", now)
+        self._last[spec.name] = max([*missed, *run], default=now if last is None else min(last, now))
+        if run:
+            self._start(group, spec.name, run, "timer")
+
+    async def _save_missed(self, name: str, slots: Sequence[datetime], why: str, now: datetime) -> None:
+        many = f"{len(slots)} or more" if len(slots) >= MOST_SLOTS - 1 else str(len(slots))
+        reason = f"{many} missed from {slots[0].isoformat()} to {slots[-1].isoformat()}: {why}"
+        log.warning("slots missed", action="slots_missed", job=name, n_slots=len(slots), reason=reason)
+        await self._runner.write(
+            lambda tx: ledger.save_missed(tx, name, slots[-1], n_slots=len(slots), reason=reason, now=now)
+        )
+
+    def _start(self, group: asyncio.TaskGroup, name: str, slots: Sequence[datetime], trigger: Trigger) -> None:
+        async def one_after_another() -> None:
+            try:
+                for slot in slots:
+                    await self._runner.run(name, slot, trigger)
+            finally:
+                del self._tasks[name]
+
+        self._tasks[name] = group.create_task(one_after_another(), name=f"job:{name}")

@@ -1,0 +1,282 @@
+"""Every setting of the edge: one table, read once, frozen.
+
+Sources, the first wins: environment (ODDSD_NAME, and the plain names people already use), systemd credentials,
+the TOML file, defaults. All faults are reported at once as sentences; nothing here touches network or state.
+"""
+
+import difflib
+import os
+import re
+import socket
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from cronsim import CronSim, CronSimError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from agent.core.instants import EPOCH
+from agent.errors import ConfigError
+
+DEFAULT_FILE = Path("/etc/oddsd/oddsd.toml")
+
+
+class JobSettings(BaseModel):
+    """One `[jobs.NAME]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool | None = None
+    schedule: str | None = None  # five-field cron expression, UTC
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                CronSim(value, EPOCH)
+            except CronSimError as exc:
+                raise ValueError(f"not a cron expression: {value!r} ({exc})") from exc
+        return value
+
+
+def _names(field: str, *plain: str) -> AliasChoices:
+    """The names a setting answers to: ours first, then the plain ones, then the TOML key."""
+    return AliasChoices(f"ODDSD_{field.upper()}", *plain, field)
+
+
+class Settings(BaseSettings):
+    """The edge's settings; names are the TOML keys, and ODDSD_ plus the upper-case name in the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="ODDSD_", env_nested_delimiter="__", populate_by_name=True
+    )
+
+    # Who and where
+    host_id: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
+        default_factory=lambda: re.sub(r"[^a-z0-9_-]", "-", socket.gethostname().split(".")[0].lower())[:32] or "edge",
+        description="the operator's stable name for this box",
+    )
+    data_dir: Path = Field(
+        default=Path("/var/lib/oddsd"), description="holds the database; never on tmpfs or a network disk"
+    )
+    runtime_dir: Path = Field(default=Path("/run/oddsd"), description="control socket and status snapshot")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool | None = Field(default=None, description="JSON lines; unset: JSON unless stderr is a terminal")
+
+    # Exchanges: public, no key
+    venues: Annotated[tuple[Literal["polymarket", "kalshi"], ...], NoDecode] = ("polymarket", "kalshi")
+    polymarket_url: str = "https://gamma-api.polymarket.com"
+    kalshi_url: str = "https://external-api.kalshi.com/trade-api/v2"
+
+    # Groq, or a local server that speaks its protocol
+    ai_analysis_enabled: bool = Field(
+        default=True, validation_alias=_names("ai_analysis_enabled", "AI_ANALYSIS_ENABLED"), description="kill switch"
+    )
+    groq_api_key: SecretStr | None = Field(default=None, validation_alias=_names("groq_api_key", "GROQ_API_KEY"))
+    groq_base_url: str = Field(
+        default="https://api.groq.com", validation_alias=_names("groq_base_url", "GROQ_BASE_URL"),
+    )  # fmt: skip
+    groq_path_prefix: str = Field(default="/openai/v1/", description="/v1/ for Ollama and llama.cpp")
+    ai_model: str = Field(default="openai/gpt-oss-20b", validation_alias=_names("ai_model", "AI_MODEL"))
+    ai_fallback_models: Annotated[tuple[str, ...], NoDecode] = ("openai/gpt-oss-120b",)
+    ai_daily_cap_usd: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal("0.50"), description="expected use is about 0.06 USD a day; the cap holds under any load"
+    )
+    ai_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(default=60.0, description="300 for a local model")
+    ai_insights_per_tick: Annotated[int, Field(ge=0, le=500)] = 10
+
+    # Predictions
+    target_close_window_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        default=7, validation_alias=_names("target_close_window_days", "TARGET_CLOSE_WINDOW_DAYS")
+    )
+    predict_within: bool = Field(default=False, description="also markets closing sooner than the window's day")
+    predict_limit: Annotated[int, Field(ge=0, le=10_000)] = 40
+    processing_experiments: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("market_prior", "single_model", "coin", "longshot_fader"),
+        validation_alias=_names("processing_experiments", "PROCESSING_EXPERIMENTS"),
+    )
+
+    # Cloud
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=_names("database_url", "DATABASE_URL"),
+        description="Postgres of the cloud; unset: local only",
+    )
+
+    # MQTT status
+    mqtt_host: str | None = None
+    mqtt_port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = Field(default=None, validation_alias=_names("mqtt_password"))
+    mqtt_tls_ca: Path | None = None
+    mqtt_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_/-]+$")] = "oddsd"
+
+    # Jobs
+    jobs: dict[str, JobSettings] = Field(default_factory=dict, description="[jobs.NAME] enabled, schedule")
+
+    @field_validator("venues", "ai_fallback_models", "processing_experiments", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Lists come from the environment as "a, b" or as JSON."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return msgspec.json.decode(value)
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    @field_validator("polymarket_url", "kalshi_url", "groq_base_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"not a web address: {value!r}")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
+            raise ValueError("not a Postgres address: it must begin with postgresql://")
+        return value
+
+    @property
+    def database_path(self) -> Path:
+        """The one SQLite file."""
+        return self.data_dir / "oddsd.db"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the daemon listens for the operator."""
+        return self.runtime_dir / "control.sock"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """Last report, for when the daemon is down."""
+        return self.runtime_dir / "status.json"
+
+    def secrets(self) -> list[str]:
+        """Values that must never appear in a log."""
+        held = (self.groq_api_key, self.database_url, self.mqtt_password)
+        return [secret.get_secret_value() for secret in held if secret is not None]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment, then credentials, then the file."""
+        del dotenv_settings, file_secret_settings  # no .env on a server; credentials come from systemd below
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if credentials:
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=credentials))
+        sources.append(TomlConfigSettingsSource(settings_cls, toml_file=_chosen_file.path))
+        return tuple(_ByFieldName(settings_cls, source) for source in sources)
+
+
+class _ByFieldName(PydanticBaseSettingsSource):
+    """A source whose values go by the field's own name: else the same setting given twice under two of its names,
+    once in the environment and once in the file, would look like an unknown one."""
+
+    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """As the source has it."""
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """The source's values, renamed."""
+        names = {
+            str(choice): name
+            for name, field in self.settings_cls.model_fields.items()
+            if isinstance(field.validation_alias, AliasChoices)
+            for choice in field.validation_alias.choices
+        }
+        return {names.get(key, key): value for key, value in self._source().items()}
+
+
+class _ChosenFile:
+    """The TOML file of the load in progress: pydantic-settings asks for sources on the class, not the call."""
+
+    path: Path | None = None
+
+
+_chosen_file = _ChosenFile()
+
+
+def load_settings(file: Path | None = None, *, known_jobs: tuple[str, ...] = ()) -> Settings:
+    """Read all sources.
+
+    Args:
+        file: the TOML file; None: the one named by ODDSD_CONFIG, else /etc/oddsd/oddsd.toml where it exists.
+        known_jobs: job names a [jobs.NAME] table may have.
+    Raises: ConfigError with every fault; FileNotFoundError when a file was named and is not there.
+    """
+    named = file or (Path(os.environ["ODDSD_CONFIG"]) if os.environ.get("ODDSD_CONFIG") else None)
+    if named is not None and not named.is_file():
+        raise FileNotFoundError(named)
+    _chosen_file.path = named or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        raise ConfigError([_sentence(error) for error in exc.errors(include_context=False)]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError([f"{_chosen_file.path}: not TOML: {exc}"]) from exc
+    except SettingsError as exc:
+        raise ConfigError([f"{exc}: {exc.__cause__}"]) from exc
+    faults = _cross_faults(settings, known_jobs)
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+# Read by others: systemd's boot id, the file's own name, and the cloud's share of the names.
+_OTHER_ENVIRONMENT = {"config", "boot_id", "env"}
+
+
+def _cross_faults(settings: Settings, known_jobs: tuple[str, ...]) -> list[str]:
+    """What no single field can see: unknown jobs, misspelt environment names."""
+    known = tuple(Settings.model_fields)
+    given = [key for key in os.environ if key.startswith("ODDSD_")]
+    names = {key: key.removeprefix("ODDSD_").lower().split("__")[0] for key in given}
+    faults = [
+        f"{key}: no such setting{_suggestion(name, known)}"
+        for key, name in names.items()
+        if name not in known and name not in _OTHER_ENVIRONMENT
+    ]
+    unknown_jobs = [name for name in settings.jobs if known_jobs and name not in known_jobs]
+    return faults + [f"jobs.{name}: no such job{_suggestion(name, known_jobs)}" for name in unknown_jobs]
+
+
+def _sentence(error: Any) -> str:
+    """One fault in words: the setting, what is wrong, what was meant."""
+    name = ".".join(str(part) for part in error["loc"]) or "configuration"
+    name = re.sub(r"^ODDSD_", "", name).lower() if name.isupper() or name.startswith("ODDSD_") else name
+    if error["type"] == "extra_forbidden":
+        return f"{name}: no such setting{_suggestion(name, tuple(Settings.model_fields))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}"
+
+
+def _suggestion(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

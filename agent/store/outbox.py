@@ -1,0 +1,203 @@
+"""The outbox: sealed batches and the stream whose numbers they carry.
+
+Law: a number is given once and never again; a sealed batch never changes; acked is not deleted. Only the sender
+reads here, only `Store.write` seals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.errors import StoreError
+from sync.batch import Batch
+from sync.batch import seal as seal_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.store.db import Reader, Row, Tx
+    from sync.records import Record
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """One lineage of numbers. `next_token` is None until this process has offered a new one."""
+
+    stream_id: str
+    next_seq: int
+    token: str
+    next_token: str | None
+
+    @property
+    def last_seq(self) -> int:
+        """The highest number given so far; 0 where none was."""
+        return self.next_seq - 1
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What still has to travel, for people."""
+
+    n_rows: int
+    n_batches: int
+    n_held: int
+    oldest_sealed_at: int | None  # ms
+
+
+async def ensure_stream(tx: Tx, *, now_ms: int) -> None:
+    """Make the first stream of a new file."""
+    if await tx.fetch_value("SELECT 1 FROM streams WHERE closed_at IS NULL") is None:
+        await _insert_stream(tx, now_ms)
+
+
+async def _insert_stream(tx: Tx, now_ms: int) -> str:
+    stream_id = str(uuid.uuid4())
+    await tx.execute(
+        "INSERT INTO streams (stream_id, next_seq, token, created_at) VALUES (?, 1, ?, ?)",
+        (stream_id, str(uuid.uuid4()), now_ms),
+    )
+    return stream_id
+
+
+async def load_stream(reader: Reader) -> Stream:
+    """The stream in use."""
+    row = await reader.fetch_one("SELECT * FROM streams WHERE closed_at IS NULL")
+    if row is None:
+        raise StoreError("outbox: no current stream")
+    return Stream(
+        stream_id=row["stream_id"], next_seq=row["next_seq"], token=row["token"], next_token=row["next_token"]
+    )
+
+
+async def seal(tx: Tx, records: Sequence[Record], *, now_ms: int) -> None:
+    """Seal records into batches of the current stream, inside the transaction that stored their data."""
+    stream = await load_stream(tx)
+    batches = await asyncio.to_thread(
+        lambda: list(seal_batches(records, stream_id=stream.stream_id, first_seq=stream.next_seq))
+    )
+    await _insert_batches(tx, batches, now_ms)
+
+
+async def _insert_batches(
+    tx: Tx, batches: Sequence[Batch], now_ms: int, origins: Sequence[tuple[str, int] | None] | None = None
+) -> None:
+    await tx.execute_many(
+        "INSERT INTO batches (stream_id, lo, hi, digest, schema_v, n_bytes, body, sealed_at, origin_stream, origin_lo)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (b.stream_id, b.lo, b.hi, b.digest, b.schema_v, b.n_bytes, b.body, now_ms, *(origin or (None, None)))
+            for b, origin in zip(batches, origins or [None] * len(batches), strict=True)
+        ],
+    )
+    await tx.execute("UPDATE streams SET next_seq = ? WHERE stream_id = ?", (batches[-1].hi + 1, batches[-1].stream_id))
+
+
+async def load_backlog(reader: Reader) -> Backlog:
+    """How much has not been acknowledged, over all streams."""
+    row = await reader.fetch_one(
+        "SELECT coalesce(sum(hi - lo + 1), 0), count(*), count(held_reason), min(sealed_at)"
+        " FROM batches WHERE acked_at IS NULL"
+    )
+    assert row is not None  # noqa: S101 - an aggregate always has a row
+    return Backlog(n_rows=row[0], n_batches=row[1], n_held=row[2], oldest_sealed_at=row[3])
+
+
+async def load_pending(reader: Reader, *, newest_first: bool) -> Batch | None:
+    """The next batch to send, or None. Held batches are passed over: they wait for a person."""
+    order = "DESC" if newest_first else "ASC"
+    row = await reader.fetch_one(
+        "SELECT b.* FROM batches b JOIN streams s USING (stream_id) WHERE s.closed_at IS NULL"
+        f" AND b.acked_at IS NULL AND b.held_reason IS NULL ORDER BY b.lo {order} LIMIT 1"
+    )
+    return None if row is None else _batch_from_row(row)
+
+
+def _batch_from_row(row: Row) -> Batch:
+    return Batch(
+        stream_id=row["stream_id"],
+        lo=row["lo"],
+        hi=row["hi"],
+        digest=row["digest"],
+        body=row["body"],
+        n_bytes=row["n_bytes"],
+        schema_v=row["schema_v"],
+    )
+
+
+async def save_receipt(tx: Tx, batch: Batch, receipt: dict[str, Any], *, now_ms: int) -> None:
+    """Mark a batch acknowledged. It stays in the file until retention lets it go."""
+    await tx.execute(
+        "UPDATE batches SET acked_at = ?, receipt = ?, held_reason = NULL WHERE stream_id = ? AND lo = ?",
+        (now_ms, json.dumps(receipt), batch.stream_id, batch.lo),
+    )
+
+
+async def save_hold(tx: Tx, batch: Batch, reason: str) -> None:
+    """Set a batch aside: the cloud refuses it for good, the others pass."""
+    await tx.execute(
+        "UPDATE batches SET held_reason = ? WHERE stream_id = ? AND lo = ?", (reason, batch.stream_id, batch.lo)
+    )
+
+
+async def save_next_token(tx: Tx, stream: Stream) -> Stream:
+    """Make a lineage token durable before it is offered, so that a lost reply is harmless."""
+    next_token = stream.next_token or str(uuid.uuid4())
+    await tx.execute("UPDATE streams SET next_token = ? WHERE stream_id = ?", (next_token, stream.stream_id))
+    return msgspec.structs.replace(stream, next_token=next_token)
+
+
+async def save_lineage(tx: Tx, stream: Stream) -> None:
+    """The cloud has swapped to next_token: it is the token now."""
+    await tx.execute(
+        "UPDATE streams SET token = coalesce(next_token, token), next_token = NULL WHERE stream_id = ?",
+        (stream.stream_id,),
+    )
+
+
+async def reopen_vanished(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int]]) -> int:
+    """Make batches pending again that the cloud acknowledged and no longer holds: it went back in time.
+
+    The other way round, what the cloud holds and we have no receipt for, is not marked here. It is sent again and
+    comes back as a duplicate: only the cloud's digest can tell a lost receipt from a file of ours that went back and
+    gave the same numbers to other content.
+
+    Args:
+        acked: inclusive ranges the cloud has applied for this stream.
+    Returns: how many batches are pending again.
+    """
+    rows = await tx.fetch(
+        "SELECT lo, hi FROM batches WHERE stream_id = ? AND acked_at IS NOT NULL", (stream.stream_id,)
+    )
+    ranges = list(acked)
+    vanished = [row["lo"] for row in rows if not any(lo <= row["lo"] and row["hi"] <= hi for lo, hi in ranges)]
+    await tx.execute_many(
+        "UPDATE batches SET acked_at = NULL, receipt = NULL WHERE stream_id = ? AND lo = ?",
+        [(stream.stream_id, lo) for lo in vanished],
+    )
+    return len(vanished)
+
+
+async def rotate(tx: Tx, stream: Stream, *, reason: str, now_ms: int) -> str:
+    """Close the stream and re-seal what was not acknowledged into a new one, keeping each batch's origin.
+
+    Natural keys in the cloud remove whatever the old stream had already delivered.
+    """
+    await tx.execute(
+        "UPDATE streams SET closed_at = ?, reason = ? WHERE stream_id = ?", (now_ms, reason, stream.stream_id)
+    )
+    new_id = await _insert_stream(tx, now_ms)
+    rows = await tx.fetch(
+        "SELECT * FROM batches WHERE stream_id = ? AND acked_at IS NULL ORDER BY lo", (stream.stream_id,)
+    )
+    first, moved = 1, list[Batch]()
+    for row in rows:
+        old = _batch_from_row(row)
+        moved.append(msgspec.structs.replace(old, stream_id=new_id, lo=first, hi=first + old.n_rows - 1))
+        first += old.n_rows
+    if moved:
+        await _insert_batches(tx, moved, now_ms, [(stream.stream_id, row["lo"]) for row in rows])
+        await tx.execute("DELETE FROM batches WHERE stream_id = ? AND acked_at IS NULL", (stream.stream_id,))
+    return new_id

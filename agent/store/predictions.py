@@ -1,0 +1,97 @@
+"""Predictions: the append-only record, chained inside the transaction that stores it."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from agent.core.instants import to_ms
+from agent.core.record import GENESIS, Head, head_after, link
+from agent.errors import StoreError
+from agent.store.db import Reader, Tx
+from sync.records import Prediction
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Prediction).decode
+
+
+async def load_head(reader: Reader) -> Head:
+    """The end of the record; GENESIS while it is empty."""
+    row = await reader.fetch_one("SELECT chain_seq, record_hash FROM predictions ORDER BY chain_seq DESC LIMIT 1")
+    return GENESIS if row is None else Head(seq=row["chain_seq"], record_hash=row["record_hash"])
+
+
+async def append_predictions(tx: Tx, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Chain predictions to the record, store them and let them travel; returns them as recorded.
+
+    One that the record already has (same market, experiment, version, model and day) is left as it stands: a
+    prediction is never edited. Raises: StoreError if a market is unknown.
+    """
+    head, recorded = await load_head(tx), list[Prediction]()
+    for prediction in predictions:
+        if await _is_recorded(tx, prediction):
+            continue
+        placed = link(prediction, head)
+        await _insert(tx, placed)
+        head = head_after(placed)
+        recorded.append(placed)
+    tx.emit(*recorded)
+    return recorded
+
+
+async def _is_recorded(tx: Tx, prediction: Prediction) -> bool:
+    found = await tx.fetch_value(
+        "SELECT 1 FROM predictions p JOIN markets m ON m.id = p.market_id WHERE m.market_key = ?"
+        " AND p.experiment = ? AND p.experiment_version = ? AND p.model = ? AND p.run_day = ?",
+        (
+            prediction.market_key,
+            prediction.experiment,
+            prediction.experiment_version,
+            prediction.model or "",
+            prediction.run_day.isoformat(),
+        ),
+    )
+    return found is not None
+
+
+async def _insert(tx: Tx, prediction: Prediction) -> None:
+    stored = await tx.execute(
+        "INSERT INTO predictions (chain_seq, prediction_id, market_id, experiment, experiment_version, model, run_day,"
+        " predicted_at, state, record_hash, body)"
+        " SELECT ?, ?, id, ?, ?, ?, ?, ?, 'active', ?, ? FROM markets WHERE market_key = ?",
+        (
+            prediction.chain_seq,
+            prediction.prediction_id,
+            prediction.experiment,
+            prediction.experiment_version,
+            prediction.model or "",
+            prediction.run_day.isoformat(),
+            to_ms(prediction.predicted_at),
+            prediction.record_hash,
+            _encode(prediction),
+            prediction.market_key,
+        ),
+    )
+    if not stored:
+        raise StoreError(
+            f"prediction {prediction.prediction_id}: its market {prediction.market_key} is not in the store"
+        )
+
+
+async def load_record(reader: Reader, *, after_seq: int = 0, limit: int = 10_000) -> list[Prediction]:
+    """A stretch of the record in its order, for verification and export."""
+    rows = await reader.fetch(
+        "SELECT body FROM predictions WHERE chain_seq > ? ORDER BY chain_seq LIMIT ?", (after_seq, limit)
+    )
+    return [_decode(row["body"]) for row in rows]
+
+
+async def load_blind_forecasts(reader: Reader, keys: Iterable[str]) -> dict[str, float]:
+    """The newest price-blind model forecast of each market that has one."""
+    rows = await reader.fetch(
+        "SELECT m.market_key, p.body FROM predictions p JOIN markets m ON m.id = p.market_id"
+        " WHERE m.market_key IN (SELECT value FROM json_each(?)) AND p.model <> '' ORDER BY p.predicted_at",
+        (json.dumps(list(keys)),),
+    )
+    found = [(row["market_key"], _decode(row["body"])) for row in rows]
+    return {key: prediction.probability_yes for key, prediction in found if not prediction.saw_price}

@@ -1,0 +1,70 @@
+"""The sender's view of the store: implements `sync.sender.Outbox`, each call one durable transaction."""
+
+import asyncio
+
+import msgspec
+
+from agent.core.instants import to_ms
+from agent.store import outbox
+from agent.store.db import Store
+from sync.batch import Batch
+from sync.protocol import Receipt, Welcome
+
+
+class StoreOutbox:
+    """Batches and lineage of one store, for one process.
+
+    Each process offers a new lineage token once; a token offered by a process that died before the answer came is
+    offered again, since the cloud may have taken it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.sealed: asyncio.Event = store.sealed
+        self._store = store
+        self._introduced = False
+
+    async def greeting(self) -> tuple[str, str, str, int]:
+        """(stream, token, token to swap to, highest number given)."""
+        stream = await outbox.load_stream(self._store.reader)
+        if not self._introduced:
+            async with self._store.write() as tx:
+                stream = await outbox.save_next_token(tx, stream)
+        return stream.stream_id, stream.token, stream.next_token or stream.token, stream.last_seq
+
+    async def welcome(self, stream_id: str, welcome: Welcome) -> int:
+        """Adopt the offered token; reopen what the cloud no longer holds. Returns how many batches that were."""
+        async with self._store.write() as tx:
+            stream = await outbox.load_stream(tx)
+            if stream.stream_id != stream_id:
+                return 0
+            await outbox.save_lineage(tx, stream)
+            n_reopened = await outbox.reopen_vanished(tx, stream, welcome.acked)
+        self._introduced = True
+        return n_reopened
+
+    async def next_batch(self, *, newest_first: bool) -> Batch | None:
+        """The next batch to send."""
+        return await outbox.load_pending(self._store.reader, newest_first=newest_first)
+
+    async def ack(self, batch: Batch, receipt: Receipt) -> None:
+        """The cloud holds this batch."""
+        async with self._store.write() as tx:
+            await outbox.save_receipt(tx, batch, msgspec.to_builtins(receipt), now_ms=self._now_ms())
+
+    async def hold(self, batch: Batch, reason: str) -> None:
+        """Set this batch aside; others pass."""
+        async with self._store.write() as tx:
+            await outbox.save_hold(tx, batch, reason)
+
+    async def rotate(self, stream_id: str, reason: str) -> str:
+        """Start a new stream and move what is pending into it."""
+        async with self._store.write() as tx:
+            stream = await outbox.load_stream(tx)
+            if stream.stream_id != stream_id:
+                return stream.stream_id  # rotated meanwhile
+            new_id = await outbox.rotate(tx, stream, reason=reason, now_ms=self._now_ms())
+        self._introduced = False
+        return new_id
+
+    def _now_ms(self) -> int:
+        return to_ms(self._store.clock())

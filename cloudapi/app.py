@@ -1,0 +1,157 @@
+"""The only place that builds things: settings to pool, cache, limiter, routes. Takes replacements for tests.
+
+Law: called inside the running event loop, which the pool belongs to; nothing connects while building. Background tasks
+have names and an owner (the lifespan), and one that dies makes /healthz fail, so that the platform starts us anew.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import structlog
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from cloudapi import problems
+from cloudapi.auth import MAX_BODY_BYTES, AuthMiddleware, KeyRing
+from cloudapi.cache import Cache, MemoryCache, RedisCache, Shelf
+from cloudapi.cursors import CursorSigner
+from cloudapi.db import keep_partitions, make_pool
+from cloudapi.live import Versions, listen_forever
+from cloudapi.metrics import Metrics
+from cloudapi.ratelimit import RateLimiter
+from cloudapi.routes import docs, health, insights, markets, predictions
+from cloudapi.services import Services
+from cloudapi.settings import CloudSettings
+
+log = structlog.get_logger(__name__)
+
+HANDLERS = (
+    health.health,
+    health.liveness,
+    health.readiness,
+    health.metrics,
+    docs.documentation,
+    markets.list_markets,
+    markets.get_market,
+    markets.get_price,
+    markets.get_series,
+    insights.list_insights,
+    predictions.list_predictions,
+    predictions.get_prediction,
+    predictions.list_benchmarks,
+)
+
+DESCRIPTION = (
+    "Prediction markets of Polymarket and Kalshi: what is quoted, what moved, what it means and how forecasts fare. "
+    "Every answer was worked out beforehand; none waits for a model or an exchange. A market's id is its market_key "
+    "(`kalshi:<ticker>`, `polymarket:<id>`). A price or probability is a number from 0 to 1; what is missing is absent."
+)
+
+
+def create_app(
+    settings: CloudSettings,
+    *,
+    cache: Cache | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Litestar:
+    """The service, wired. `cache` and `now` are replaced in tests; `app.state.services` holds what was built."""
+    redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
+    services = _make_services(settings, cache or (MemoryCache() if redis_url is None else RedisCache(redis_url)), now)
+    return Litestar(
+        route_handlers=list(HANDLERS),
+        middleware=[AuthMiddleware(services.ring, RateLimiter(redis_url))],
+        before_send=[problems.make_send_hook(services.metrics)],
+        exception_handlers=problems.exception_handlers(),
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        lifespan=[_lifespan(services)],
+        openapi_config=_openapi(),
+        cors_config=_cors(settings),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,  # ours is set up by the command, one line per event
+        state=State({"services": services}),
+    )
+
+
+def _make_services(settings: CloudSettings, cache: Cache, now: Callable[[], datetime]) -> Services:
+    pool = make_pool(settings)
+    # Without a secret cursors last as long as the process: right for one laptop, refused in production by settings.
+    secret = settings.jwt_secret.get_secret_value().encode() if settings.jwt_secret else secrets.token_bytes(32)
+    return Services(
+        settings=settings,
+        pool=pool,
+        shelf=Shelf(cache),
+        versions=Versions(),
+        ring=KeyRing(pool),
+        cursors=CursorSigner(secret),
+        metrics=Metrics(),
+        now=now,
+    )
+
+
+def _lifespan(services: Services) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def live(_: Litestar) -> AsyncIterator[None]:
+        await services.pool  # opens nothing yet: the pool has no minimum
+        dsn = services.settings.database_url.get_secret_value()
+        tasks = [
+            _start("listener", listen_forever(dsn, services.versions, services.ring.forget), services),
+            _start("partitions", keep_partitions(services.pool), services),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await services.shelf.close()
+            services.pool.terminate()
+
+    return live
+
+
+def _start(name: str, work: Awaitable[None], services: Services) -> asyncio.Task[None]:
+    async def run() -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            services.broken = name
+            log.critical("a task of the service ended", action="task_died", task=name, exc_info=exc)
+
+    return asyncio.create_task(run(), name=name)
+
+
+def _openapi() -> OpenAPIConfig:
+    bearer = SecurityScheme(type="http", scheme="bearer", description="An API key: odds_live_...")
+    return OpenAPIConfig(
+        title="oddsd",
+        version=version("oddsd"),
+        description=DESCRIPTION,
+        use_handler_docstrings=True,
+        components=Components(security_schemes={"key": bearer}),
+        security=[{"key": []}],
+        render_plugins=[JsonRenderPlugin(path="/")],
+        openapi_router=Router(path="/openapi.json", route_handlers=[], opt={"public": True}, include_in_schema=False),
+    )
+
+
+def _cors(settings: CloudSettings) -> CORSConfig | None:
+    """Off unless origins are listed; reading only, without credentials."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET"],
+        allow_headers=["authorization", "if-none-match"],
+        expose_headers=["etag", "x-request-id", "ratelimit-policy", "retry-after"],
+    )

@@ -1,0 +1,200 @@
+"""The command `oddsd-cloud`: migrate, serve, dev, key. Thin: reads settings and calls the room that knows.
+
+Exit codes: 0 done, 1 nothing to revoke, 69 database away, 75 already running, 78 configuration (all faults listed).
+"""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import msgspec
+import psycopg
+import rich_click as click
+import structlog
+
+from cloudapi import keys
+from cloudapi.errors import CloudError, ConfigError
+from cloudapi.queries import accounts
+from cloudapi.settings import CloudSettings, Environment
+from cloudapi.tiers import Tier
+
+EXIT_DATABASE_AWAY = 69
+CONNECT_TIMEOUT_S = 10
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Run a command; what we expect to go wrong is a sentence and an exit code, a traceback is a bug."""
+    try:
+        commands(prog_name="oddsd-cloud")
+    except ConfigError as exc:
+        for fault in exc.faults:
+            print(f"configuration: {fault}", file=sys.stderr)
+        sys.exit(exc.exit_code)
+    except CloudError as exc:
+        print(f"oddsd-cloud: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
+    except (psycopg.OperationalError, asyncpg.PostgresConnectionError, OSError) as exc:
+        print(f"oddsd-cloud: the database does not answer: {exc}", file=sys.stderr)
+        sys.exit(EXIT_DATABASE_AWAY)
+
+
+@click.group()
+@click.version_option(package_name="oddsd")
+def commands() -> None:
+    """The cloud side of oddsd: serves what the edge has worked out."""
+
+
+@commands.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to this release. Safe to repeat."""
+    from cloudapi.migrations import runner
+
+    settings = CloudSettings.load()
+    _report_migration(runner.migrate(settings.database_url.get_secret_value()))
+
+
+@commands.command()
+@click.option("--host", help="Address to bind; without it, all IPv4 and IPv6 addresses.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to bind; PORT, or 8000.")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the API from the database at DATABASE_URL."""
+    given = {"host": host, "port": port}
+    settings = CloudSettings.load(**{name: value for name, value in given.items() if value is not None})
+    _set_up_log(settings.env)
+    _run(settings, on_ready=lambda bound: print(f"serving on port {bound}", flush=True))
+
+
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the database lives.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free port.")
+@click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="JSON written once serving.")
+def dev(data_dir: Path | None, port: int, ready_file: Path | None) -> None:
+    """Serve on this machine alone, with a PostgreSQL of its own. Never for a server."""
+    if os.environ.get("ODDSD_ENV") == Environment.PRODUCTION:
+        raise ConfigError(["ODDSD_ENV: dev trusts every local user and refuses production; use migrate and serve"])
+    from cloudapi.embedded import EDGE_ROLE, EmbeddedServer, default_data_dir
+    from cloudapi.migrations import runner
+
+    _set_up_log(Environment.DEVELOPMENT)
+    with EmbeddedServer((data_dir or default_data_dir()).resolve()) as server:
+        server.ensure_database("oddsd")
+        owner_dsn = server.dsn("oddsd")
+        _report_migration(runner.migrate(owner_dsn))
+        settings = CloudSettings.load(database_url=owner_dsn, host="127.0.0.1", port=port, redis_url=None, drain_s=1)
+
+        def announce(bound: int) -> None:
+            state = {
+                "url": f"http://127.0.0.1:{bound}",
+                "database_url": owner_dsn,
+                "edge_database_url": server.dsn("oddsd", user=EDGE_ROLE),
+                "pid": os.getpid(),
+            }
+            print(f"serving on {state['url']} (documentation: {state['url']}/docs)")
+            print(f"for the edge: DATABASE_URL={state['edge_database_url']}", flush=True)
+            if ready_file is not None:
+                _write_whole(ready_file, json.dumps(state))
+
+        _run(settings, on_ready=announce)
+
+
+@commands.group()
+def key() -> None:
+    """API keys: create, list, revoke."""
+
+
+@key.command("create")
+@click.option("--name", required=True, help="Whose key it is.")
+@click.option("--tier", type=click.Choice([tier.value for tier in Tier]), required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
+def create_key(name: str, tier: str, *, as_json: bool) -> None:
+    """Make an account with a key. The key is shown this once and never again."""
+    made = keys.make_key(secrets.token_bytes(keys.N_RANDOM_BYTES))
+    prefix = _with_database(lambda db: accounts.save_key(db, key=made, name=name, tier=Tier(tier)))
+    if as_json:
+        print(json.dumps({"key": made, "prefix": prefix, "name": name, "tier": tier}))
+    else:
+        print(f"{made}\nKeep it: it is not shown again. Revoke it with: oddsd-cloud key revoke {prefix}")
+
+
+@key.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+def list_keys(*, as_json: bool) -> None:
+    """All keys ever made, by prefix; never the keys."""
+    rows = _with_database(accounts.load_keys)
+    if as_json:
+        print(msgspec.json.encode(rows).decode())
+        return
+    for row in rows:
+        state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else "live"
+        print(f"{row.prefix}...{row.last_four}  {row.tier:<8} {row.created_at:%Y-%m-%d}  {state:<18} {row.name}")
+
+
+@key.command("revoke")
+@click.argument("prefix")
+def revoke_key(prefix: str) -> None:
+    """Close the key with this prefix, on every replica at once."""
+    if not _with_database(lambda db: accounts.revoke_key(db, prefix)):
+        print(f"no live key has the prefix {prefix}; see: oddsd-cloud key list", file=sys.stderr)
+        sys.exit(1)
+    print(f"{prefix} is revoked")
+
+
+def _with_database(work: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[T]]) -> T:
+    """Run one piece of work on a connection of its own."""
+    settings = CloudSettings.load()
+
+    async def run() -> T:
+        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_TIMEOUT_S)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+    return asyncio.run(run())
+
+
+def _run(settings: CloudSettings, *, on_ready: Callable[[int], None]) -> None:
+    from cloudapi import server
+    from cloudapi.app import create_app
+
+    server.serve(lambda: create_app(settings), settings, on_ready=on_ready)
+
+
+def _report_migration(done: list[str]) -> None:
+    for sentence in done or ["the database is up to date"]:
+        print(sentence, flush=True)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A reader sees the whole file or none."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _set_up_log(env: Environment) -> None:
+    """One line per event on stderr: JSON where a machine reads it, words elsewhere."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Plain tracebacks: the pretty ones print local variables, and those hold keys and addresses.
+    words = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    last: list[Any] = [words]
+    if env is Environment.PRODUCTION:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )

@@ -1,0 +1,176 @@
+"""What every answer carries, and what a failed one says: request id, security headers, application/problem+json.
+
+Law: one shape for every failure, the framework's own included (404, 405, 422, 500); a caller sees code and sentence,
+never a stack, SQL or a value from the configuration. `type` is a stable address under our documentation.
+"""
+
+import re
+import time
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import BeforeMessageSendHookHandler, ExceptionHandlersMap, Message, Scope
+
+from cloudapi.db import AWAY
+from cloudapi.errors import ApiError, Forbidden, Unauthenticated
+from cloudapi.metrics import Metrics
+from cloudapi.ratelimit import WINDOW_S, policy_header
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REQUEST_ID_HEADERS = (b"x-railway-request-id", b"x-request-id")
+RETRY_AFTER_S = 5  # the database restarts in about that
+
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "same-origin",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+}
+
+# Codes of failures the framework raises; ours are in the ApiError tree.
+FRAMEWORK_CODES = {400: "bad-request", 401: "unauthenticated", 403: "forbidden", 404: "not-found"}
+FRAMEWORK_CODES |= {405: "method-not-allowed", 413: "too-large", 422: "invalid", 500: "internal"}
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A failed answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[dict[str, str]] | None = None
+
+
+def request_id(scope: Scope) -> str:
+    """The id the platform gave this request, or one of ours; the same in headers, problems and logs."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    if "request_id" not in state:
+        headers = dict(scope["headers"])
+        given = next((headers[name].decode("latin-1") for name in REQUEST_ID_HEADERS if name in headers), "")
+        state["request_id"] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return str(state["request_id"])
+
+
+def note_start(scope: Scope) -> None:
+    """Start the request's clock."""
+    scope.setdefault("state", {})["started_at"] = time.perf_counter()
+
+
+def make_send_hook(metrics: Metrics) -> BeforeMessageSendHookHandler:
+    """Adds the headers every answer has, and counts the answer. Runs for unrouted paths too."""
+
+    async def before_send(message: Message, scope: Scope) -> None:
+        if message["type"] != "http.response.start" or scope["type"] != ScopeType.HTTP:
+            return
+        headers = list(message.get("headers", []))
+        present = {name.lower() for name, _ in headers}
+        extra = SECURITY_HEADERS | {"x-request-id": request_id(scope)}
+        caller = scope.get("user")
+        if caller is not None:
+            extra["ratelimit-policy"] = policy_header(caller.entitlement.requests_per_minute)
+        headers += [(name.encode(), text.encode()) for name, text in extra.items() if name.encode() not in present]
+        message["headers"] = headers
+        started_at = scope["state"].get("started_at")
+        duration_s = None if started_at is None else time.perf_counter() - started_at
+        metrics.note_request(scope["method"], _route_of(scope), message["status"], duration_s)
+
+    return before_send
+
+
+def exception_handlers() -> ExceptionHandlersMap:
+    """The explicit map: without it the framework answers plain JSON for what nobody expected."""
+    handlers: ExceptionHandlersMap = {
+        ApiError: _answer_api_error,
+        HTTPException: _answer_framework,
+        Exception: _answer_unexpected,
+    }
+    return {**handlers, **dict.fromkeys(AWAY, _answer_away)}
+
+
+def _route_of(scope: Scope) -> str:
+    handler = scope.get("route_handler")
+    return str(scope.get("path_template", "matched")) if handler is not None else "unmatched"
+
+
+def _answer_api_error(request: Request[Any, Any, Any], exc: ApiError) -> Response[Problem]:
+    headers = {}
+    if exc.retry_after_s is not None:
+        headers["retry-after"] = str(exc.retry_after_s)
+        if exc.status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers["ratelimit"] = f'"burst";r=0;t={min(exc.retry_after_s, WINDOW_S)}'
+    if isinstance(exc, Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="oddsd"'
+    if isinstance(exc, Forbidden):
+        headers["link"] = '</docs#tiers>; rel="help"'
+    return _answer(request, exc.status, exc.code, exc.title, exc.detail, errors=exc.errors, headers=headers)
+
+
+def _answer_framework(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
+    if isinstance(exc, ValidationException):
+        details = exc.extra if isinstance(exc.extra, list) else []
+        errors = [_pointer(item) for item in details if isinstance(item, dict)]
+        detail = "One or more parameters cannot be used; see errors."
+        return _answer(request, 422, "invalid", "The request is not valid", detail, errors=errors or None)
+    title = HTTPStatus(exc.status_code).phrase
+    if exc.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _answer_unexpected(request, exc)
+    detail = exc.detail if exc.detail and exc.detail != title else f"{title}: {request.method} {request.url.path}"
+    code = FRAMEWORK_CODES.get(exc.status_code, "bad-request")
+    return _answer(request, exc.status_code, code, title, detail, headers=dict(exc.headers or {}))
+
+
+def _answer_away(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
+    log.warning("database is away", action="database_away", cause=type(exc).__name__, id=request_id(request.scope))
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    detail = "The database does not answer; try again shortly."
+    return _answer(request, 503, "unavailable", "Not available just now", detail, headers=headers)
+
+
+def _answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
+    log.error("request failed", action="request_failed", id=request_id(request.scope), exc_info=exc)
+    return _answer(
+        request, 500, "internal", "Internal error", "Something broke here; the request id finds it in our log."
+    )
+
+
+def _pointer(item: dict[str, Any]) -> dict[str, str]:
+    return {"pointer": f"/{item.get('source', 'body')}/{item.get('key', '')}", "detail": str(item.get("message", ""))}
+
+
+def _answer(
+    request: Request[Any, Any, Any],
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: list[dict[str, str]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[Problem]:
+    problem = Problem(
+        type=f"/docs#problem-{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request_id(request.scope),
+        errors=errors,
+    )
+    return Response(
+        problem,
+        status_code=status,
+        media_type="application/problem+json",
+        headers={"cache-control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,88 @@
+"""What the handlers work with, built once by `app.py`, and the one way a tiered answer is given.
+
+Law: every answer under /v1 is computed from (what, tier, parameters, version of the data) and cached under exactly
+that; a handler never filters a shared body.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+from cloudapi.auth import Caller, KeyRing
+from cloudapi.cache import Shelf
+from cloudapi.cursors import CursorSigner
+from cloudapi.db import Pool
+from cloudapi.live import Versions
+from cloudapi.metrics import Metrics
+from cloudapi.settings import CloudSettings
+
+AnyRequest = Request[Caller, Any, Any]
+
+BROWSER_COPY_S = 1  # a reader's own copy; longer would hide data that has landed
+
+
+@dataclass(kw_only=True)
+class Services:
+    """Everything a handler may need. `stopping` is set by the signal: streams end, readiness fails."""
+
+    settings: CloudSettings
+    pool: Pool
+    shelf: Shelf
+    versions: Versions
+    ring: KeyRing
+    cursors: CursorSigner
+    metrics: Metrics
+    now: Callable[[], datetime]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: str | None = None  # the background task that died, if one did
+
+    async def answer(
+        self,
+        request: AnyRequest,
+        resource: str,
+        *,
+        kinds: tuple[str, ...],
+        parameters: dict[str, Any],
+        ttl_s: float,
+        make: Callable[[], Awaitable[msgspec.Struct]],
+    ) -> Response[bytes]:
+        """The cached or fresh answer to this caller, or 304 if they have it.
+
+        Args:
+            resource: name of the answer, unique per handler.
+            kinds: the record kinds it is made of; when one lands, the answer is made anew.
+            parameters: everything the caller chose.
+            ttl_s: how long it may be served while nothing lands.
+        """
+        chosen = hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()[:32]
+        key = f"{resource}:{request.user.tier}:{chosen}:{self.versions.of(*kinds)}"
+
+        async def encode() -> bytes:
+            return msgspec.json.encode(await make())
+
+        entry = await self.shelf.fetch(key, ttl_s, encode)
+        headers = {
+            "etag": entry.etag,
+            "cache-control": f"private, max-age={BROWSER_COPY_S}",
+            "vary": "Authorization, Accept-Encoding",
+        }
+        if _has_copy(request.headers.get("if-none-match", ""), entry.etag):
+            return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(entry.body, status_code=HTTP_200_OK, headers=headers, media_type="application/json")
+
+
+Wired = NamedDependency[SkipValidation[Services]]  # how a handler asks for it; already built, nothing to validate
+
+
+def _has_copy(if_none_match: str, etag: str) -> bool:
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag in tags or "*" in tags

@@ -1,0 +1,59 @@
+"""What every test may use: a clock that moves when told, an open store, the recordings where they are."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.store.db import Store
+
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
+PLAIN_NAMES = ("GROQ_API_KEY", "GROQ_BASE_URL", "AI_MODEL", "AI_ANALYSIS_ENABLED", "DATABASE_URL", "REDIS_URL",
+               "TARGET_CLOSE_WINDOW_DAYS", "PROCESSING_EXPERIMENTS", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")  # fmt: skip
+
+
+class ManualClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        """The present moment."""
+        return self.now
+
+    def forward(self, **delta: float) -> datetime:
+        """Move on and return the new present."""
+        self.now += timedelta(**delta)
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's shell reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("ODDSD_") or name in PLAIN_NAMES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Noon of a Saturday, standing still."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
+    """An empty edge database on disk."""
+    async with await Store.open(tmp_path / "oddsd.db", clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded venue payloads."""
+    if not RECORDINGS.is_dir():
+        pytest.skip("no recordings beside the project (../shared/recordings)")
+    return RECORDINGS

@@ -1,0 +1,30 @@
+"""What tests of the engine share: a runner over a real file, and retries that do not wait."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import stamina
+
+from agent.jobs.runner import TRIES, Job, JobSpec, Runner
+from agent.store.db import Store
+from tests.conftest import ManualClock
+
+
+@pytest.fixture
+def instant_retries() -> Iterator[None]:
+    """Every try, none of the waiting."""
+    stamina.set_testing(True, attempts=TRIES)
+    yield
+    stamina.set_testing(False)
+
+
+@pytest.fixture
+def make_runner(store: Store, clock: ManualClock, instant_retries: None) -> Callable[..., Runner]:
+    """Makes a runner of one job; what is not said is a quarter-hourly "latest" with a minute's limit."""
+
+    def make(job: Job, *, lanes: dict[str, int] | None = None, store: Store = store, **over: Any) -> Runner:
+        values = {"name": "job", "run": job, "schedule": "*/15 * * * *", "missed": "latest", "timeout_s": 60.0}
+        return Runner(store, clock, [JobSpec(**values | over)], lanes or {})
+
+    return make

@@ -1,0 +1,358 @@
+"""The loop over all schedules: what it starts, what it writes down, and when it gives up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.errors import StoreError
+from agent.jobs import ledger
+from agent.jobs.clock import LONGEST_SLEEP_S, JobClock
+from agent.jobs.ledger import load_runs
+from agent.jobs.runner import JobSpec, RunContext, Runner
+from agent.store.db import Store
+from tests.conftest import ManualClock
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+class Loop:
+    """A JobClock whose sleep ends when the test says so."""
+
+    def __init__(self, runner: Runner, clock: ManualClock) -> None:
+        self.slept_s = list[float]()
+        self.n_beats = 0
+        self._asleep, self._wake = asyncio.Event(), asyncio.Event()
+        self.timer = JobClock(runner, clock, sleep=self._sleep, beat=self._beat)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self._asleep.set()
+        await self._wake.wait()
+        self._wake.clear()
+
+    def _beat(self) -> None:
+        self.n_beats += 1
+
+    async def look(self) -> None:
+        """Let the loop look once, and wait until it sleeps again."""
+        self._asleep.clear()
+        self._wake.set()
+        await self._asleep.wait()
+
+    async def jobs_end(self) -> None:
+        """Wait until what was started has ended."""
+        while tasks := list(self.timer._tasks.values()):
+            await asyncio.wait(tasks)
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator["Loop"]:
+        """The loop after its first look."""
+        task = asyncio.create_task(self.timer.run())
+        asleep = asyncio.create_task(self._asleep.wait())
+        await asyncio.wait([task, asleep], return_when=asyncio.FIRST_COMPLETED)
+        asleep.cancel()
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+
+
+class World:
+    """Jobs that note their slots, over one store."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store, self.clock = store, clock
+        self.slots = list[datetime]()
+
+    async def note(self, ctx: RunContext, slot: datetime) -> None:
+        """The job."""
+        self.slots.append(slot)
+
+    def loop(self, run: Callable[[RunContext, datetime], Awaitable[None]] | None = None, **over: object) -> Loop:
+        """A loop over one quarter-hourly job, as after a start of the daemon."""
+        values = {
+            "name": "job",
+            "run": run or self.note,
+            "schedule": "*/15 * * * *",
+            "missed": "latest",
+            "timeout_s": 60.0,
+        }
+        return Loop(Runner(self.store, self.clock, [JobSpec(**values | over)], {}), self.clock)
+
+    async def states(self) -> list[tuple[str, str]]:
+        """The ledger as (slot, state), oldest slot first."""
+        runs = sorted(await load_runs(self.store.reader), key=lambda run: run.slot)
+        return [(run.slot.strftime("%H:%M"), run.state) for run in runs]
+
+
+@pytest.fixture
+def world(store: Store, clock: ManualClock) -> World:
+    """Noon, nothing ever ran."""
+    return World(store, clock)
+
+
+async def test_a_fresh_install_collects_at_once_and_then_on_time(world):
+    """The first picture comes with the start, the next ones with the slots."""
+    world.clock.now = NOON + timedelta(minutes=7)
+
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.forward(minutes=5)
+        await loop.look()
+        world.clock.forward(minutes=3)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots == [NOON, NOON + timedelta(minutes=15)]
+    assert await world.states() == [("12:00", "ok"), ("12:15", "ok")]
+
+
+async def test_the_loop_sleeps_to_the_next_slot_but_never_long(world):
+    """A timer stands still while the machine sleeps, so the loop looks at least every thirty seconds."""
+    world.clock.now = NOON + timedelta(minutes=14, seconds=50)
+
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.forward(seconds=10)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert loop.slept_s == [10.0, LONGEST_SLEEP_S]
+
+
+async def test_each_look_beats(world):
+    """The watchdog is fed by the loop itself: a loop that hangs stops feeding it."""
+    async with world.loop().started() as loop:
+        await loop.look()
+        await loop.look()
+        assert loop.n_beats == 3
+        await loop.jobs_end()
+
+
+async def test_a_slept_machine_makes_one_run_and_one_row_for_the_rest(world):
+    """Eight hours asleep are one catch-up and a sentence, not a burst of thirty-two runs."""
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.forward(hours=8)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots == [NOON, NOON + timedelta(hours=8)]
+    assert await world.states() == [("12:00", "ok"), ("19:45", "missed"), ("20:00", "ok")]
+    missed = (await load_runs(world.store.reader))[-2]
+    assert missed.counts == {"missed": 31}
+    assert missed.reason == (
+        "31 missed from 2026-11-21T12:15:00+00:00 to 2026-11-21T19:45:00+00:00: nobody was looking"
+    )
+
+
+async def test_a_stopped_daemon_catches_up_from_the_ledger(world):
+    """The last slot is in the file, so a stop of an hour and a sleep of an hour are one case."""
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+    world.clock.forward(hours=1)
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+
+    assert await world.states() == [("12:00", "ok"), ("12:45", "missed"), ("13:00", "ok")]
+
+
+async def test_a_job_that_makes_up_for_all_runs_each_missed_slot_in_order(world):
+    """Predictions are wanted for each day of an absence of two."""
+    daily = {"schedule": "0 7 * * *", "missed": "all", "max_catch_up": timedelta(days=2)}
+    async with world.loop(**daily).started() as loop:
+        world.clock.forward(days=1)
+        await loop.look()
+        await loop.jobs_end()
+    world.clock.forward(days=4)
+    async with world.loop(**daily).started() as loop:
+        await loop.jobs_end()
+
+    assert [slot.day for slot in world.slots] == [22, 25, 26]
+    assert [state for _, state in await world.states()] == ["ok", "missed", "ok", "ok"]
+
+
+async def test_a_clock_that_goes_back_runs_no_slot_again(world):
+    """The ledger remembers what the clock forgot."""
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+        world.clock.forward(hours=-1)
+        for _ in range(5):
+            await loop.look()
+            await loop.jobs_end()
+            world.clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert sorted(world.slots) == sorted(set(world.slots))
+    assert NOON + timedelta(minutes=30) in world.slots
+
+
+async def test_a_clock_that_was_years_ahead_does_not_silence_its_jobs(world):
+    """A board that woke in 2036 and was corrected must not wait ten years for its next slot."""
+    world.clock.now = NOON + timedelta(days=3650)
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.now = NOON + timedelta(minutes=1)
+        await loop.look()
+        world.clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots[-1] == NOON + timedelta(minutes=15)
+
+
+async def test_a_slot_due_while_its_job_runs_is_missed_and_says_so(world):
+    """Started twice it would overlap itself; started late it would chase its own tail."""
+    leave = asyncio.Event()
+
+    async def slow(ctx: RunContext, slot: datetime) -> None:
+        world.slots.append(slot)
+        await leave.wait()
+
+    async with world.loop(slow).started() as loop:
+        world.clock.forward(minutes=15)
+        await loop.look()
+        leave.set()
+        await loop.jobs_end()
+        world.clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert await world.states() == [("12:00", "ok"), ("12:15", "missed"), ("12:30", "ok")]
+    assert "still running" in (sorted(await load_runs(world.store.reader), key=lambda r: r.slot)[1].reason or "")
+
+
+async def test_a_slow_job_that_wants_every_slot_gets_it_afterwards(world):
+    """A day of predictions that takes longer than a day is late, not lost."""
+    leave = asyncio.Event()
+
+    async def slow(ctx: RunContext, slot: datetime) -> None:
+        world.slots.append(slot)
+        await leave.wait()
+
+    async with world.loop(slow, missed="all").started() as loop:
+        for _ in range(3):
+            world.clock.forward(minutes=15)
+            await loop.look()
+        leave.set()
+        await loop.jobs_end()
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots == [NOON + timedelta(minutes=minutes) for minutes in (15, 30, 45)]
+
+
+async def test_a_job_cut_off_by_a_kill_is_recovered_at_the_next_start(world):
+    """It begins again with what it has kept; nothing else needs to know."""
+    async with world.store.write() as tx:
+        cut, _ = await ledger.begin(tx, "job", NOON, "timer", now=NOON)
+    world.clock.forward(seconds=40)
+
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+
+    (run,) = await load_runs(world.store.reader)
+    assert (run.run_id, run.state, run.attempt, run.trigger) == (cut.run_id, "ok", 2, "timer")
+    assert world.slots == [NOON]
+
+
+@pytest.mark.parametrize(
+    ("over", "away", "state", "why"),
+    [
+        ({"missed": "latest"}, timedelta(hours=1), "failed", "a newer slot is due"),
+        ({"missed": "none"}, timedelta(seconds=40), "failed", "not made up for"),
+        ({"missed": "all", "schedule": "0 7 * * *"}, timedelta(days=1), "ok", None),
+        ({"missed": "all", "schedule": "0 7 * * *"}, timedelta(days=3), "failed", "too long ago"),
+        ({"enabled": False}, timedelta(seconds=40), "failed", "switched off"),
+    ],
+)
+async def test_what_is_not_recovered_is_failed_with_the_reason(world, over, away, state, why):
+    """A run marked running for ever would be a lie on the status screen."""
+    async with world.store.write() as tx:
+        await ledger.begin(tx, "job", NOON, "timer", now=NOON)
+    world.clock.now += away
+
+    async with world.loop(**over).started() as loop:
+        await loop.jobs_end()
+
+    run = next(run for run in await load_runs(world.store.reader) if run.slot == NOON)
+    assert run.state == state
+    assert (why or "") in (run.reason or "")
+
+
+async def test_a_bug_in_one_job_leaves_the_others_running(world, store, clock):
+    """Analysis that trips over a title must not stop collection."""
+
+    async def broken(ctx: RunContext, slot: datetime) -> None:
+        raise KeyError("title")
+
+    specs = [
+        JobSpec(name=name, run=run, schedule="*/15 * * * *", missed="latest", timeout_s=60)
+        for name, run in [("analyse", broken), ("collect", world.note)]
+    ]
+
+    async with Loop(Runner(store, clock, specs, {}), clock).started() as loop:
+        await loop.jobs_end()
+        clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots == [NOON, NOON + timedelta(minutes=15)]
+    assert {run.state for run in await load_runs(store.reader, "analyse")} == {"failed"}
+
+
+async def test_a_fault_of_the_store_ends_the_loop(world):
+    """A dispatcher that dies quietly is worse than a daemon that restarts."""
+
+    async def broken(ctx: RunContext, slot: datetime) -> None:
+        raise StoreError("disk I/O error")
+
+    with pytest.raises(ExceptionGroup) as ended:
+        async with world.loop(broken).started() as loop:
+            await loop.jobs_end()
+            await loop.look()
+
+    assert ended.group_contains(StoreError, match="disk I/O error")
+
+
+async def test_jobs_run_beside_each_other(store, clock):
+    """A slow analysis must not delay a collection."""
+    met = asyncio.Barrier(2)
+
+    async def meet(ctx: RunContext, slot: datetime) -> None:
+        await met.wait()
+
+    specs = [
+        JobSpec(name=name, run=meet, schedule="*/15 * * * *", missed="latest", timeout_s=60) for name in ("one", "two")
+    ]
+
+    async with Loop(Runner(store, clock, specs, {}), clock).started() as loop:
+        await loop.jobs_end()
+
+    assert {run.state for run in await load_runs(store.reader)} == {"ok"}
+
+
+async def test_a_job_switched_off_is_not_started_and_not_due(world):
+    """The switch is in the configuration; a hand may still run it."""
+    loop = world.loop(enabled=False)
+
+    async with loop.started():
+        await loop.jobs_end()
+
+    assert world.slots == []
+    assert loop.timer.next_due() == {}
+
+
+async def test_the_next_slots_are_known(world):
+    """The status screen shows them."""
+    assert world.loop().timer.next_due() == {"job": NOON + timedelta(minutes=15)}

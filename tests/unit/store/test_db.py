@@ -1,0 +1,148 @@
+"""The store keeps what it said it kept, and data never parts from its obligation to travel."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.errors import SchemaMismatch, StoreBusy, StoreError
+from agent.store import outbox
+from agent.store.db import Store
+from sync.records import Quote
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def quote(key: str) -> Quote:
+    return Quote(market_key=key, fetched_at=AT, bid=0.5)
+
+
+async def test_a_failing_transaction_leaves_neither_data_nor_batch(store):
+    """Data and its outbox batch are one transaction."""
+
+    async def fail() -> None:
+        async with store.write() as tx:
+            await tx.execute("INSERT INTO meta VALUES ('a', 'b')")
+            tx.emit(quote("k"))
+            raise RuntimeError("power")
+
+    with pytest.raises(RuntimeError):
+        await fail()
+
+    assert await store.reader.fetch("SELECT * FROM meta") == []
+    assert (await outbox.load_backlog(store.reader)).n_rows == 0
+
+
+async def test_a_cancelled_transaction_rolls_back_and_frees_the_writer(store):
+    """A task cancelled inside write() must not leave the next one in its transaction."""
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with store.write() as tx:
+            await tx.execute("INSERT INTO meta VALUES ('a', 'b')")
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(hang())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async with store.write() as tx:
+        await tx.execute("INSERT INTO meta VALUES ('c', 'd')")
+    rows = await store.reader.fetch("SELECT key FROM meta")
+    assert [row["key"] for row in rows] == ["c"]
+
+
+async def test_two_writers_never_share_a_transaction(store):
+    """Statements of one coroutine must not slip into another's transaction."""
+
+    async def write(key: str, *, fail: bool) -> None:
+        async with store.write() as tx:
+            await tx.execute("INSERT INTO meta VALUES (?, '')", (key,))
+            await asyncio.sleep(0)
+            if fail:
+                raise RuntimeError(key)
+
+    results = await asyncio.gather(*(write(f"k{i}", fail=i % 2 == 0) for i in range(20)), return_exceptions=True)
+
+    assert sum(isinstance(result, RuntimeError) for result in results) == 10
+    assert await store.reader.fetch_value("SELECT count(*) FROM meta") == 10
+
+
+async def test_numbers_are_contiguous_and_never_given_twice(store):
+    """A number names one content for ever, also after everything was pruned."""
+    for size in (3, 2):
+        async with store.write() as tx:
+            tx.emit(*[quote(f"k{i}") for i in range(size)])
+    async with store.write() as tx:
+        await tx.execute("DELETE FROM batches")
+    async with store.write() as tx:
+        tx.emit(quote("later"))
+
+    batch = await outbox.load_pending(store.reader, newest_first=True)
+    assert (batch.lo, batch.hi) == (6, 6)
+
+
+async def test_durability_is_full(store):
+    """NORMAL would lose the last commits in a power cut and give their numbers again."""
+    async with store.write() as tx:
+        assert await tx.fetch_value("PRAGMA synchronous") == 2
+        assert await tx.fetch_value("PRAGMA journal_mode") == "wal"
+        assert await tx.fetch_value("PRAGMA foreign_keys") == 1
+
+
+async def test_the_reader_cannot_write(store):
+    """Only one connection writes and checkpoints."""
+    with pytest.raises(StoreError, match="readonly"):
+        await store.reader.fetch("INSERT INTO meta VALUES ('a', 'b')")
+
+
+async def test_a_newer_file_is_refused_and_left_untouched(tmp_path: Path, clock):
+    """A downgrade must not damage what a newer program wrote."""
+    path = tmp_path / "x.db"
+    async with await Store.open(path, clock=clock):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    before = path.read_bytes()
+
+    with pytest.raises(SchemaMismatch, match="newer"):
+        await Store.open(path, clock=clock)
+
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to look like one" * 20, None])
+async def test_a_foreign_file_is_refused(tmp_path: Path, clock, content):
+    """Another program's file is never migrated."""
+    path = tmp_path / "x.db"
+    if content is None:
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE theirs (x)")
+        connection.commit()
+        connection.close()
+    else:
+        path.write_bytes(content)
+
+    with pytest.raises(SchemaMismatch):
+        await Store.open(path, clock=clock)
+
+
+async def test_a_busy_file_is_named_as_such(store):
+    """Another process on the file is a retryable condition with advice, not a bug."""
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        await store._writer.execute("PRAGMA busy_timeout = 1")
+        with pytest.raises(StoreBusy) as raised:
+            async with store.write():
+                pass
+    finally:
+        other.close()
+    assert raised.value.retryable
+    assert "another process" in raised.value.advice

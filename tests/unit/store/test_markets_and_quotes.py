@@ -1,0 +1,125 @@
+"""What a cycle leaves behind: changes and heartbeats, "unchanged" apart from "not seen", nothing made up."""
+
+from datetime import timedelta
+
+import msgspec
+
+from agent.store.db import Store
+from agent.store.markets import load_markets, load_open_closing, save_markets
+from agent.store.outbox import load_backlog
+from agent.store.quotes import load_history, load_latest_quotes, load_seen_at, save_quotes
+from sync.records import MarketStatus
+from tests.factories import NOON, make_market, make_quote
+
+KEY = "polymarket:0xfed0"
+
+
+async def cycle(store: Store, *pairs):
+    async with store.write() as tx:
+        saved = await save_markets(tx, [market for market, _ in pairs])
+        quotes = await save_quotes(tx, [quote for _, quote in pairs if quote], saved.ids)
+    return saved, quotes
+
+
+def at(minutes: float, **over):
+    moment = NOON + timedelta(minutes=minutes)
+    return make_market(fetched_at=moment), make_quote(fetched_at=moment, **over)
+
+
+async def test_a_market_comes_back_as_it_was_said(store):
+    """One definition of the record: what is stored is what travels."""
+    market, _ = at(0)
+    await cycle(store, (market, None))
+
+    assert await load_markets(store.reader, [KEY, "kalshi:none"]) == {KEY: market}
+
+
+async def test_an_unchanged_market_does_not_travel_again(store):
+    """84 of 100 rows are repetitions; the road is for news."""
+    first, _ = await cycle(store, at(0))
+    second, quotes = await cycle(store, at(15))
+
+    assert (first.n_new, second.n_new, second.n_changed) == (1, 0, 0)
+    assert (quotes.n_stored, quotes.n_unchanged) == (0, 1)
+    assert (await load_backlog(store.reader)).n_rows == 2
+    assert (await load_seen_at(store.reader, [KEY]))[KEY] == NOON + timedelta(minutes=15)
+    assert (await load_latest_quotes(store.reader, [KEY]))[KEY].fetched_at == NOON
+
+
+async def test_a_changed_market_travels_with_its_new_words(store):
+    """Rules may change under an open market."""
+    await cycle(store, at(0))
+    changed = make_market(fetched_at=NOON + timedelta(minutes=15), rules_text="Other rules.")
+    saved, _ = await cycle(store, (changed, None))
+
+    assert saved.n_changed == 1
+    assert (await load_markets(store.reader, [KEY]))[KEY] == changed
+
+
+async def test_an_older_look_never_overwrites_a_newer_one(store):
+    """A clock that goes back, or a cached page, must not turn time round."""
+    await cycle(store, at(15, bid=0.5, ask=0.52))
+    await cycle(store, at(0, bid=0.1, ask=0.12))
+
+    latest = (await load_latest_quotes(store.reader, [KEY]))[KEY]
+    assert (latest.bid, latest.fetched_at) == (0.5, NOON + timedelta(minutes=15))
+
+
+async def test_a_quiet_market_gets_a_heartbeat_each_hour(store):
+    """Without it, "unchanged" and "not seen" would look the same in history."""
+    for minutes in range(0, 135, 15):
+        await cycle(store, at(minutes))
+
+    history = await load_history(store.reader, NOON, touched_since=NOON)
+    assert [quote.fetched_at for quote in history[KEY]] == [NOON + timedelta(hours=h) for h in range(3)]
+
+
+async def test_an_empty_side_is_kept_as_none(store):
+    """Missing is never 0."""
+    quote = make_quote(bid=None, mid=None, last_price=None, volume_24h=None)
+    await cycle(store, (make_market(), quote))
+
+    assert (await load_latest_quotes(store.reader, [KEY]))[KEY] == quote
+
+
+async def test_a_bid_that_goes_away_is_news(store):
+    """A side that empties is a change, not a missing value to be skipped."""
+    await cycle(store, at(0))
+    _, quotes = await cycle(store, at(15, bid=None, mid=None))
+
+    assert quotes.n_stored == 1
+
+
+async def test_detectors_see_every_open_leg_of_a_touched_event(store):
+    """A sum over half the legs would prove nothing."""
+    still = make_market(market_key="polymarket:0xb", event_id="9001")
+    elsewhere = make_market(market_key="polymarket:0xc", event_id="1")
+    over = make_market(market_key="polymarket:0xd", event_id="9001", status=MarketStatus.RESOLVED)
+    others = [(m, make_quote(market_key=m.market_key)) for m in (still, elsewhere, over)]
+    await cycle(store, at(0), *others)
+    await cycle(store, at(15, bid=0.5, ask=0.52))
+
+    history = await load_history(store.reader, NOON, touched_since=NOON + timedelta(minutes=15))
+    assert {key: len(quotes) for key, quotes in history.items()} == {KEY: 2, "polymarket:0xb": 1}
+
+
+async def test_closing_markets_are_found_by_the_nearer_end_and_ranked_per_venue(store):
+    """Kalshi's close is a safety margin; dollars and contracts are never compared."""
+    start, end = NOON + timedelta(days=7), NOON + timedelta(days=8)
+    poly = [
+        (make_market(market_key=f"polymarket:0x{i}", close_time=start),
+         make_quote(market_key=f"polymarket:0x{i}", volume_24h=1e6 * i))
+        for i in range(3)
+    ]  # fmt: skip
+    kalshi = make_market(
+        market_key="kalshi:A", expected_time=start + timedelta(hours=1), close_time=start + timedelta(days=300)
+    )
+    late = make_market(market_key="polymarket:0xlate", close_time=end)
+    await cycle(
+        store, *poly, (kalshi, make_quote(market_key="kalshi:A", volume_24h=5.0)), (late, None),
+        (msgspec.structs.replace(poly[0][0], market_key="polymarket:0xover", status=MarketStatus.CLOSED), None),
+    )  # fmt: skip
+
+    found = await load_open_closing(store.reader, start, end, 10)
+    assert [m.market_key for m in found] == ["kalshi:A", "polymarket:0x2", "polymarket:0x1", "polymarket:0x0"]
+    assert len(await load_open_closing(store.reader, start, end, 2)) == 2

@@ -1,0 +1,190 @@
+"""The sender loses nothing and doubles nothing, whatever the line does, and says what it is waiting for."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.store import outbox
+from agent.store.sending import StoreOutbox
+from sync.errors import BatchRefused, SinkHeld, SinkUnavailable
+from sync.records import Quote
+from sync.sender import Link, Sender
+from tests.fakes.cloud import FakeCloud
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    return FakeCloud()
+
+
+def make_sender(store, cloud, *, jitter=lambda: 0.0) -> Sender:
+    return Sender(
+        StoreOutbox(store), cloud, host_id="h", boot_id="b", agent_version="0", clock=store.clock, jitter=jitter
+    )
+
+
+async def seal(store, *keys: str) -> None:
+    for key in keys:
+        async with store.write() as tx:
+            tx.emit(Quote(market_key=key, fetched_at=AT))
+
+
+def arrived(cloud) -> list[str]:
+    return sorted(row["market_key"] for row in cloud.rows)
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_everything_pending_arrives_once(store, cloud):
+    """The plain road."""
+    await seal(store, "a", "b", "c")
+
+    await make_sender(store, cloud).drain()
+
+    assert arrived(cloud) == ["a", "b", "c"]
+    assert (await outbox.load_backlog(store.reader)).n_rows == 0
+
+
+async def test_a_batch_whose_reply_is_lost_lands_once(store, cloud):
+    """It is sent again to the byte, and the cloud knows it by its digest."""
+    await seal(store, "a", "b")
+    cloud.lose_next_reply()
+    sender = make_sender(store, cloud)
+
+    with pytest.raises(SinkUnavailable):
+        await sender.drain()
+    await sender.drain()
+
+    assert arrived(cloud) == ["a", "b"]
+    assert cloud.arrivals == [2, 2, 1]
+
+
+async def test_a_restarted_edge_after_a_lost_hello_reply_is_not_a_fork(store, cloud):
+    """The process may die between the cloud's token swap and our learning of it."""
+    await seal(store, "a")
+    stream = await outbox.load_stream(store.reader)
+    async with store.write() as tx:
+        offered = await outbox.save_next_token(tx, stream)
+    cloud.tokens[stream.stream_id] = offered.next_token
+
+    await make_sender(store, cloud).drain()
+
+    assert (await outbox.load_stream(store.reader)).stream_id == stream.stream_id
+    assert arrived(cloud) == ["a"]
+
+
+async def test_an_old_token_starts_a_new_stream_and_loses_nothing(store, cloud):
+    """A clone or restored backup must never write under numbers that mean something else."""
+    await seal(store, "a")
+    await make_sender(store, cloud).drain()
+    old = await outbox.load_stream(store.reader)
+    cloud.tokens[old.stream_id] = "somebody else's"
+    await seal(store, "b")
+
+    await make_sender(store, cloud).drain()
+
+    assert (await outbox.load_stream(store.reader)).stream_id != old.stream_id
+    assert arrived(cloud) == ["a", "b"]
+
+
+async def test_what_a_rolled_back_cloud_forgot_is_sent_again(store, cloud):
+    """A cloud restored to an earlier moment gets the missing range without being asked."""
+    await seal(store, "a")
+    await make_sender(store, cloud).drain()
+    backup = cloud.copy_state()
+    await seal(store, "b", "c")
+    sender = make_sender(store, cloud)
+    await sender.drain()
+    cloud.restore(backup)
+    cloud.tokens[(await outbox.load_stream(store.reader)).stream_id] = (await outbox.load_stream(store.reader)).token
+
+    await sender.drain()
+
+    assert arrived(cloud) == ["a", "b", "c"]
+
+
+async def test_a_cloud_that_holds_numbers_we_never_gave_means_our_file_is_old(store, cloud):
+    """A file that went back in time would give the same numbers to new content."""
+    await seal(store, "a")
+    await make_sender(store, cloud).drain()
+    old = await outbox.load_stream(store.reader)
+    async with store.write() as tx:
+        await tx.execute("DELETE FROM batches")
+        await tx.execute("UPDATE streams SET next_seq = 1")
+    await seal(store, "other")
+
+    await make_sender(store, cloud).drain()
+
+    assert (await outbox.load_stream(store.reader)).stream_id != old.stream_id
+    assert arrived(cloud) == ["a", "other"]
+
+
+async def test_a_refused_batch_is_set_aside_and_the_others_pass(store, cloud):
+    """One poisoned batch never blocks the road, and is never dropped."""
+    await seal(store, "a", "b")
+    cloud.apply_errors.append(BatchRefused("apply: 22P02"))
+
+    await make_sender(store, cloud).drain()
+
+    assert arrived(cloud) == ["a"]  # newest was refused, the older one passed
+    assert (await outbox.load_backlog(store.reader)).n_held == 1
+
+
+async def test_fresh_data_goes_before_a_backlog(store, cloud):
+    """A reader sees the newest tick while a week drains."""
+    await seal(store, *"abcdefg")
+
+    await make_sender(store, cloud).drain()
+
+    assert cloud.arrivals == [7, 1, 2, 3, 4, 6, 5]
+
+
+async def test_the_loop_waits_out_an_absent_cloud_and_then_delivers(store, cloud):
+    """Unreachable only grows the backlog."""
+    cloud.connect_errors.extend(SinkUnavailable("connect: refused") for _ in range(3))
+    await seal(store, "a")
+    sender = make_sender(store, cloud)
+    task = asyncio.ensure_future(sender.run())
+
+    await until(lambda: arrived(cloud) == ["a"])
+    await seal(store, "b")
+    await until(lambda: arrived(cloud) == ["a", "b"])
+    assert sender.state.link is Link.CONNECTED
+    sender.stop()
+    await asyncio.wait_for(task, 5)
+
+    assert cloud.n_connects == 1
+
+
+async def test_a_held_road_says_why_and_what_to_do(store, cloud):
+    """Wrong credentials wait for a person; nothing is quarantined for them."""
+    cloud.connect_errors.append(SinkHeld("connect: 28P01 wrong password", advice="check the password"))
+    await seal(store, "a")
+    sender = make_sender(store, cloud)
+    task = asyncio.ensure_future(sender.run())
+
+    await until(lambda: sender.state.link is Link.HELD)
+
+    assert "28P01" in sender.state.last_error
+    assert sender.state.advice == "check the password"
+    sender.stop()
+    await asyncio.wait_for(task, 5)
+    assert (await outbox.load_backlog(store.reader)).n_rows == 1
+
+
+async def test_a_version_skew_holds_everything(store, cloud):
+    """An older cloud must be migrated first; the batch stays as it is."""
+    cloud.hold_reason = "schema 1 is not accepted"
+    await seal(store, "a")
+
+    with pytest.raises(SinkHeld, match="schema 1"):
+        await make_sender(store, cloud).drain()
+
+    assert (await outbox.load_backlog(store.reader)).n_held == 0

@@ -1,0 +1,107 @@
+"""Settings: every fault at once, in words, before anything is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.jobs.table import TIMERS
+from agent.settings import load_settings
+
+JOBS = tuple(TIMERS)
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "oddsd.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_settings(file, known_jobs=JOBS)
+    return raised.value.faults
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    """A person repairs a file once, not once per fault."""
+    told = faults(
+        tmp_path,
+        'mqtt_prot = 5\npolymarket_url = "ftp://x"\nai_daily_cap_usd = -4\ndatabase_url = "mysql://x"\n'
+        '[jobs.collect]\nschedule = "every day"\n',
+    )
+
+    assert len(told) == 5
+    text = "\n".join(told)
+    assert "mqtt_prot: no such setting; did you mean mqtt_port?" in text
+    assert "jobs.collect.schedule: not a cron expression" in text
+    assert "polymarket_url: not a web address" in text
+    assert "database_url: not a Postgres address" in text
+    assert "ai_daily_cap_usd" in text
+
+
+def test_an_unknown_job_is_named_with_a_suggestion(tmp_path):
+    """A misspelt job would silently keep its default schedule."""
+    assert faults(tmp_path, "[jobs.colect]\nenabled = false\n") == ["jobs.colect: no such job; did you mean collect?"]
+
+
+def test_a_misspelt_environment_name_is_a_fault(tmp_path, monkeypatch):
+    """An environment variable that nobody reads is a setting the operator believes in."""
+    monkeypatch.setenv("ODDSD_MQTT_HOTS", "broker")
+
+    assert faults(tmp_path, "") == ["ODDSD_MQTT_HOTS: no such setting; did you mean mqtt_host?"]
+
+
+def test_a_file_that_is_not_toml_is_told_with_its_place(tmp_path):
+    """The line number is what a person needs."""
+    assert "line 1" in faults(tmp_path, "host_id = = 3")[0]
+
+
+def test_environment_wins_over_credentials_over_file(tmp_path, monkeypatch):
+    """Secrets belong in credentials; a person at the shell may still override."""
+    file = tmp_path / "oddsd.toml"
+    file.write_text('groq_api_key = "file"\nmqtt_password = "file"\nhost_id = "file"\n')
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "groq_api_key").write_text("credential\n")
+    (credentials / "mqtt_password").write_text("credential")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    monkeypatch.setenv("GROQ_API_KEY", "environment")
+
+    settings = load_settings(file)
+
+    assert settings.groq_api_key.get_secret_value() == "environment"
+    assert settings.mqtt_password.get_secret_value() == "credential"
+    assert settings.host_id == "file"
+
+
+def test_names_of_the_first_requirements_keep_working(tmp_path, monkeypatch):
+    """People already have these in their environments."""
+    monkeypatch.setenv("AI_MODEL", "openai/gpt-oss-120b")
+    monkeypatch.setenv("AI_ANALYSIS_ENABLED", "false")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://cloud/odds")
+    monkeypatch.setenv("TARGET_CLOSE_WINDOW_DAYS", "3")
+    monkeypatch.setenv("PROCESSING_EXPERIMENTS", "coin, market_prior")
+
+    settings = load_settings()
+
+    assert settings.ai_model == "openai/gpt-oss-120b"
+    assert settings.ai_analysis_enabled is False
+    assert settings.target_close_window_days == 3
+    assert settings.processing_experiments == ("coin", "market_prior")
+    assert settings.database_url.get_secret_value() == "postgresql://cloud/odds"
+
+
+def test_secrets_are_not_shown(monkeypatch):
+    """A settings object may end up in a log."""
+    monkeypatch.setenv("GROQ_API_KEY", "canary-7f3a")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:canary-7f3a@h/d")
+
+    settings = load_settings()
+
+    assert "canary-7f3a" not in repr(settings)
+    assert "canary-7f3a" in "".join(settings.secrets())
+
+
+def test_defaults_alone_are_a_good_configuration():
+    """A newcomer starts without a file."""
+    settings = load_settings(known_jobs=JOBS)
+
+    assert settings.database_url is None
+    assert settings.venues == ("polymarket", "kalshi")
