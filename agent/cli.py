@@ -8,10 +8,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from functools import wraps
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn
 
 import msgspec
 import rich_click as click
@@ -20,8 +19,7 @@ from agent.errors import ConfigError, OddsdError
 from agent.jobs.table import TIMERS
 from agent.settings import Settings, load_settings
 
-P = ParamSpec("P")
-EXIT_PARTIAL, EXIT_FAILED, EXIT_NO_FILE, EXIT_BUG = 1, 2, 66, 70
+EXIT_PARTIAL, EXIT_FAILED, EXIT_NO_FILE = 1, 2, 66
 
 
 def _fail(sentence: str, *, advice: str | None, code: int) -> NoReturn:
@@ -44,20 +42,15 @@ def _settings(file: Path | None) -> Settings:
         _fail(f"no configuration file at {exc}", advice=None, code=EXIT_NO_FILE)
 
 
-def _foreseen(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn our errors into a sentence and their exit code; anything else is a bug and keeps its traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except OddsdError as exc:
-            _fail(str(exc), advice=exc.advice, code=exc.exit_code)
-        except BrokenPipeError:
-            # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    return run
+def main() -> None:
+    """Run a command; what can be foreseen is a sentence, its advice and an exit code, a traceback is a bug."""
+    try:
+        commands(prog_name="oddsd")
+    except OddsdError as exc:
+        _fail(str(exc), advice=exc.advice, code=exc.exit_code)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 config_option = click.option(
@@ -68,13 +61,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="oddsd")
-def main() -> None:
+def commands() -> None:
     """Watch prediction markets, explain them, forecast them, and keep an honest record. It never trades."""
 
 
-@main.command()
+@commands.command()
 @config_option
-@_foreseen
 def run(config: Path | None) -> None:
     """Run the daemon in the foreground; systemd's service does this."""
     from agent import daemon
@@ -84,11 +76,10 @@ def run(config: Path | None) -> None:
     _serve(daemon.run(settings))
 
 
-@main.command()
+@commands.command()
 @click.argument("jobs", nargs=-1, required=True)
 @config_option
 @json_option
-@_foreseen
 def once(jobs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     """Run JOBS to completion, in order, without the daemon: collect, predict, benchmark, analyse, sync.
 
@@ -114,11 +105,10 @@ def once(jobs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     raise SystemExit(EXIT_FAILED if "failed" in states else EXIT_PARTIAL if "partial" in states else 0)
 
 
-@main.command("run-now")
+@commands.command("run-now")
 @click.argument("job")
 @config_option
 @json_option
-@_foreseen
 def run_now(job: str, config: Path | None, as_json: bool) -> None:
     """Ask the running daemon to run JOB now, and wait for its end."""
     from agent.status.control import call
@@ -130,10 +120,9 @@ def run_now(job: str, config: Path | None, as_json: bool) -> None:
     raise SystemExit({"ok": 0, "partial": EXIT_PARTIAL}.get(result["state"], EXIT_FAILED))
 
 
-@main.command()
+@commands.command()
 @config_option
 @json_option
-@_foreseen
 def status(config: Path | None, as_json: bool) -> None:
     """Show what the daemon says about itself; exit 0 running, 3 not running."""
     from agent.status.control import NotRunning, call
@@ -164,9 +153,8 @@ def status(config: Path | None, as_json: bool) -> None:
     raise SystemExit(code)
 
 
-@main.command("check-config")
+@commands.command("check-config")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Check this file instead of the installed one.")
-@_foreseen
 def check_config(file: Path | None) -> None:
     """Check the configuration without touching network or state: 0 good, 66 no file, 78 wrong."""
     settings = _settings(file)

@@ -22,7 +22,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from cloudapi import problems
 from cloudapi.auth import MAX_BODY_BYTES, AuthMiddleware, KeyRing
-from cloudapi.cache import Cache, MemoryCache, RedisCache, Shelf
+from cloudapi.cache import Cache, MemoryCache, RedisCache, Shelf, make_redis_pool
 from cloudapi.cursors import CursorSigner
 from cloudapi.db import keep_partitions, make_pool
 from cloudapi.live import Versions, listen_forever
@@ -64,11 +64,10 @@ def create_app(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Litestar:
     """The service, wired. `cache` and `now` are replaced in tests; `app.state.services` holds what was built."""
-    redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
-    services = _make_services(settings, cache or (MemoryCache() if redis_url is None else RedisCache(redis_url)), now)
+    services = _make_services(settings, cache, now)
     return Litestar(
         route_handlers=list(HANDLERS),
-        middleware=[AuthMiddleware(services.ring, RateLimiter(redis_url))],
+        middleware=[AuthMiddleware(services.ring, RateLimiter(services.redis))],
         before_send=[problems.make_send_hook(services.metrics)],
         exception_handlers=problems.exception_handlers(),
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
@@ -81,13 +80,17 @@ def create_app(
     )
 
 
-def _make_services(settings: CloudSettings, cache: Cache, now: Callable[[], datetime]) -> Services:
+def _make_services(settings: CloudSettings, cache: Cache | None, now: Callable[[], datetime]) -> Services:
     pool = make_pool(settings)
+    redis = None if settings.redis_url is None else make_redis_pool(settings.redis_url.get_secret_value())
+    if cache is None:
+        cache = MemoryCache() if redis is None else RedisCache(redis)
     # Without a secret cursors last as long as the process: right for one laptop, refused in production by settings.
     secret = settings.jwt_secret.get_secret_value().encode() if settings.jwt_secret else secrets.token_bytes(32)
     return Services(
         settings=settings,
         pool=pool,
+        redis=redis,
         shelf=Shelf(cache),
         versions=Versions(),
         ring=KeyRing(pool),
@@ -113,6 +116,8 @@ def _lifespan(services: Services) -> Callable[[Litestar], AbstractAsyncContextMa
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await services.shelf.close()
+            if services.redis is not None:
+                await services.redis.disconnect()
             services.pool.terminate()
 
     return live

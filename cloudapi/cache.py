@@ -86,15 +86,21 @@ class MemoryCache:
         self.size_bytes -= len(entry.body)
 
 
+def make_redis_pool(url: str) -> BlockingConnectionPool:
+    """Connections to share between cache and limiter; whoever makes the pool disconnects it.
+
+    Blocking: the plain pool opens one connection per concurrent caller and raised "Too many connections" at 64.
+    """
+    return BlockingConnectionPool.from_url(
+        url, max_connections=20, timeout=1, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+
+
 class RedisCache:
     """Shared by all replicas, with a short local copy in front."""
 
-    def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        # Blocking: the plain pool raised "Too many connections" at 64 concurrent callers.
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=20, timeout=1, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+    def __init__(self, pool: BlockingConnectionPool, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._redis = Redis(connection_pool=pool)
         self._local = MemoryCache(monotonic=monotonic)
         self._monotonic = monotonic
         self._paused_until = 0.0
@@ -128,7 +134,7 @@ class RedisCache:
             self._note_success()
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._local.close()
 
     def _note_failure(self, exc: Exception) -> None:
         self._paused_until = self._monotonic() + REDIS_PAUSE_S

@@ -15,17 +15,16 @@ from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
-import psycopg
 import rich_click as click
 import structlog
 
 from cloudapi import keys
-from cloudapi.errors import CloudError, ConfigError
+from cloudapi.db import AWAY
+from cloudapi.errors import CloudError, ConfigError, DatabaseAway
 from cloudapi.queries import accounts
 from cloudapi.settings import CloudSettings, Environment
 from cloudapi.tiers import Tier
 
-EXIT_DATABASE_AWAY = 69
 CONNECT_TIMEOUT_S = 10
 
 T = TypeVar("T")
@@ -42,9 +41,6 @@ def main() -> None:
     except CloudError as exc:
         print(f"oddsd-cloud: {exc}", file=sys.stderr)
         sys.exit(exc.exit_code)
-    except (psycopg.OperationalError, asyncpg.PostgresConnectionError, OSError) as exc:
-        print(f"oddsd-cloud: the database does not answer: {exc}", file=sys.stderr)
-        sys.exit(EXIT_DATABASE_AWAY)
 
 
 @click.group()
@@ -153,7 +149,10 @@ def _with_database(work: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaita
     settings = CloudSettings.load()
 
     async def run() -> T:
-        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_TIMEOUT_S)
+        except AWAY as exc:
+            raise DatabaseAway(f"DATABASE_URL does not answer: {exc or type(exc).__name__}") from exc
         try:
             return await work(connection)
         finally:

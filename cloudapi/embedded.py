@@ -66,8 +66,8 @@ class EmbeddedServer:
             self._lock.close()
             self._lock = None
 
-    def restart_immediate(self, *, timeout_s: float = 20) -> None:
-        """Kill the postmaster as a power cut would, and start again; recovery replays the log."""
+    def kill(self, *, timeout_s: float = 20) -> None:
+        """End it as a power cut would; `resume()` brings it back and recovery replays the log."""
         server = self._running()
         postmaster = psutil.Process(server.get_postmaster_info().pid)
         backends = postmaster.children(recursive=True)
@@ -78,7 +78,10 @@ class EmbeddedServer:
             raise TimeoutError(f"backends of {self.data_dir} outlived their postmaster by {timeout_s} s")
         # Where nobody reaps orphans the dead postmaster stays a zombie, which the wheel would take for a live server.
         (server.pgdata / "postmaster.pid").unlink(missing_ok=True)
-        server.ensure_postgres_running()
+
+    def resume(self) -> None:
+        """Start again after `kill()`, at the same address."""
+        self._running().ensure_postgres_running()
 
     def create_database(self, name: str, *, template: str = "template1") -> None:
         """A new database. Raises: psycopg.errors.DuplicateDatabase."""

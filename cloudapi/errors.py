@@ -3,6 +3,7 @@
     CloudError                   str(e) = what happened, to what, what to do; exit_code for the command line
       ConfigError                exit 78; lists every fault at once
       AlreadyRunning             exit 75; another process owns the data directory
+      DatabaseAway               exit 69; a command could not reach the database
       ApiError                   an answer to a caller: status, code (stable, part of the problem's type), detail
         Invalid                  422; errors[] with JSON pointers
         BadCursor                400
@@ -39,6 +40,12 @@ class AlreadyRunning(CloudError):
     """Another process owns the data directory."""
 
     exit_code = 75
+
+
+class DatabaseAway(CloudError):
+    """A command could not reach the database."""
+
+    exit_code = 69
 
 
 class ApiError(CloudError):

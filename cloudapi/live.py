@@ -22,7 +22,7 @@ KEYS_CHANNEL = "api_keys_changed"
 PROBE_EVERY_S = 15.0  # a connection behind a proxy can die without a word; only asking finds out
 DEADLINE_S = 5.0
 RETRY_FIRST_S = 0.5
-RETRY_MOST_S = 15.0
+RETRY_MOST_S = 5.0
 
 
 class Landing(msgspec.Struct, frozen=True):
@@ -39,6 +39,7 @@ class Versions:
     def __init__(self) -> None:
         self._floor = uuid.uuid4().hex
         self._stamps: dict[str, str] = {}
+        self.is_hearing = False
         self.n_landed: dict[str, int] = {}
         self.last_landing_at: datetime | None = None
 
@@ -54,7 +55,7 @@ class Versions:
         self.last_landing_at = landing.applied_at
 
     def forget(self) -> None:
-        """Hearing was interrupted: whatever is cached may be old."""
+        """Something may have gone unheard: whatever is cached may be old."""
         self._floor = uuid.uuid4().hex
         self._stamps.clear()
 
@@ -71,6 +72,7 @@ async def listen_forever(dsn: str, versions: Versions, on_keys_changed: Callable
                 # Anything may have happened before LISTEN took effect.
                 versions.forget()
                 on_keys_changed()
+                versions.is_hearing = True
                 if is_lost:
                     log.info("hearing the database again", action="listener_back")
                 delay_s, is_lost = RETRY_FIRST_S, False
@@ -78,6 +80,7 @@ async def listen_forever(dsn: str, versions: Versions, on_keys_changed: Callable
             finally:
                 connection.terminate()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            versions.is_hearing = False
             versions.forget()
             if not is_lost:
                 log.warning("not hearing the database", action="listener_lost", cause=str(exc) or type(exc).__name__)

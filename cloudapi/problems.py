@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.enums import ScopeType
+from litestar.enums import ParamType, ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import BeforeMessageSendHookHandler, ExceptionHandlersMap, Message, Scope
 
@@ -146,7 +146,9 @@ def _answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Respo
 
 
 def _pointer(item: dict[str, Any]) -> dict[str, str]:
-    return {"pointer": f"/{item.get('source', 'body')}/{item.get('key', '')}", "detail": str(item.get("message", ""))}
+    source = item.get("source", "body")
+    where = source.value if isinstance(source, ParamType) else str(source)
+    return {"pointer": f"/{where}/{item.get('key', '')}", "detail": str(item.get("message", ""))}
 
 
 def _answer(

@@ -10,9 +10,10 @@ import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
-from cloudapi.cache import REDIS_PAUSE_S, REDIS_TIMEOUT_S
+from cloudapi.cache import REDIS_PAUSE_S
 from cloudapi.errors import RateLimited
 
 log = structlog.get_logger(__name__)
@@ -28,17 +29,16 @@ def policy_header(per_minute: int) -> str:
 class RateLimiter:
     """Counts requests per key; raises when there were too many."""
 
-    def __init__(self, redis_url: str | None = None) -> None:
+    def __init__(self, pool: BlockingConnectionPool | None = None) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._paused_until = 0.0
-        if redis_url is not None:
+        if pool is not None:
             storage = RedisStorage(
-                f"async+{redis_url}",
+                "async+redis://from-the-pool:1",  # parsed, never used: connections come from the pool
                 implementation="redispy",
                 key_prefix="oddsd-limit",
-                socket_timeout=REDIS_TIMEOUT_S,
-                socket_connect_timeout=REDIS_TIMEOUT_S,
+                connection_pool=pool,  # type: ignore[arg-type]  # the option exists, its stub knows plain values only
             )
             self._shared = SlidingWindowCounterRateLimiter(storage)
 

@@ -58,6 +58,7 @@ def serve(make_app: Callable[[], Litestar], settings: CloudSettings, *, on_ready
             port=settings.port,
             timeout_graceful_shutdown=settings.drain_s,
             log_config=None,
+            ws="none",  # no WebSocket route yet
             access_log=False,  # counted in /metrics; a line per request costs a fifth of the throughput
             server_header=False,
             proxy_headers=False,  # X-Forwarded-For is written by the caller

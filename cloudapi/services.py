@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+from redis.asyncio import BlockingConnectionPool
 
 from cloudapi.auth import Caller, KeyRing
 from cloudapi.cache import Shelf
@@ -36,6 +37,7 @@ class Services:
 
     settings: CloudSettings
     pool: Pool
+    redis: BlockingConnectionPool | None
     shelf: Shelf
     versions: Versions
     ring: KeyRing

@@ -28,7 +28,7 @@ from cronsim import CronSim, CronSimError
 
 from agent.core.backoff import next_delay_s
 from agent.core.instants import Clock, to_the_ms
-from agent.errors import ConfigError, OddsdError, StoreBusy, StoreError
+from agent.errors import ConfigError, OddsdError, StoreBusy, StoreError, StoreFull
 from agent.jobs import ledger
 from agent.jobs.ledger import ASKED_BY_A_PERSON, Kept, Run, RunState, Trigger
 from agent.store.db import Store, Tx
@@ -394,10 +394,17 @@ def _foremost(failures: ExceptionGroup[Exception]) -> Exception:
 
 
 def _is_engine_fault(exc: BaseException) -> bool:
-    """A store that cannot go on; a statement that broke a constraint is the fault of the job that ran it."""
+    """A store that cannot go on. A broken constraint, or a rule of our own, is the fault of the job that broke it."""
     if isinstance(exc, BaseExceptionGroup):
         return any(_is_engine_fault(one) for one in exc.exceptions)
-    return isinstance(exc, StoreError) and not isinstance(exc.__cause__, sqlite3.IntegrityError)
+    if isinstance(exc, StoreBusy | StoreFull):
+        return True
+    cause = exc.__cause__
+    return (
+        isinstance(exc, StoreError)
+        and isinstance(cause, sqlite3.Error)
+        and not isinstance(cause, sqlite3.IntegrityError)
+    )
 
 
 Job = Callable[[RunContext, datetime], Awaitable[None]]

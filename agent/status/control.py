@@ -114,7 +114,7 @@ class ControlServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await asyncio.wait_for(reader.readline(), self._idle_s):
+            while line := await self._next_line(reader):
                 await _send(writer, await self._answer(line))
         except ValueError:  # readline's word for a line above the limit; the rest of it is unreadable
             with contextlib.suppress(OSError):
@@ -125,6 +125,13 @@ class ControlServer:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _next_line(self, reader: asyncio.StreamReader) -> bytes:
+        """The next request, or nothing: the other side has ended, or we are leaving."""
+        if self._server is None or not self._server.is_serving():
+            return b""
+        async with asyncio.timeout(self._idle_s):
+            return await reader.readline()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -31,7 +31,6 @@ from sync.records import SCHEMA_VERSION
 
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 300.0
 KEEPALIVE_S = 30  # the broker speaks our last will 1.5 times this after a power cut
-_TIMEOUT_S = 5.0  # per exchange with the broker; the last words of a stopping daemon wait no longer
 _QOS = 1
 
 ReportSource = Callable[[], Awaitable[Report]]
@@ -50,6 +49,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = "oddsd"
     state_every_s: float = 60.0  # a third of the 180 s after which Home Assistant calls it unavailable
     health_every_s: float = 300.0
+    timeout_s: float = 5.0  # per exchange with the broker; a stopping daemon waits no longer for its last words
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +103,16 @@ class MqttPublisher:
     async def run(self) -> None:
         """Connect, publish, connect again; for ever. Raises only what `report_source` raises, in a group."""
         while True:
+            # In a task of its own: here nothing is awaited that could swallow the stop (see _publish).
+            session = asyncio.create_task(self._session(), name="mqtt-session")
             try:
-                await self._session()
+                await asyncio.wait({session})
+            except asyncio.CancelledError:
+                session.cancel()
+                await asyncio.wait({session})
+                raise
+            try:
+                session.result()
             except* aiomqtt.MqttError as lost:
                 self._note_loss(lost)
             self._n_failures += 1
@@ -150,7 +158,7 @@ class MqttPublisher:
             tls_context=_tls_context(options.tls_ca),
             will=aiomqtt.Will(availability, b"offline", qos=_QOS, retain=True),
             keepalive=KEEPALIVE_S,
-            timeout=_TIMEOUT_S,
+            timeout=options.timeout_s,
         )
 
     async def _greet(self, client: aiomqtt.Client, topic: str, report: Report) -> None:
@@ -178,7 +186,8 @@ class MqttPublisher:
     async def _repeat_state(self, client: aiomqtt.Client, topic: str) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._level_changed.wait(), self._options.state_every_s)
+                async with asyncio.timeout(self._options.state_every_s):
+                    await self._level_changed.wait()
             await self._publish_state(client, topic, await self._report_source())
             self._n_failures = 0  # only now: a broker that accepts and kicks must not be asked every second
 
@@ -201,6 +210,11 @@ async def _read(client: aiomqtt.Client) -> None:
 async def _publish(client: aiomqtt.Client, topic: str, payload: msgspec.Struct | bytes, *, retain: bool) -> None:
     body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
     await client.publish(topic, body, qos=_QOS, retain=retain)
+    # aiomqtt waits with asyncio.wait_for, which before Python 3.12 loses a cancellation that comes together with the
+    # awaited answer (bpo-37658); without this look a stop at that moment is never heard. May go with Python 3.11.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext | None:
@@ -219,7 +233,7 @@ async def _connection(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
     try:
         await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        await asyncio.wait({connecting}, timeout=_TIMEOUT_S)
+        await asyncio.wait({connecting}, timeout=client.timeout)
         if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
             await _close(client)
         raise
@@ -244,4 +258,4 @@ async def _farewell(client: aiomqtt.Client, availability: str) -> AsyncIterator[
         yield
     finally:
         with contextlib.suppress(aiomqtt.MqttError):
-            await _publish(client, availability, b"offline", retain=True)
+            await client.publish(availability, b"offline", qos=_QOS, retain=True)

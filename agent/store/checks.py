@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -16,12 +15,11 @@ _encode = msgspec.json.Encoder().encode
 # One statement, so that all predictions of a pass see one price table. A market that closed is looked at once (the
 # SETTLED check says so) and again when it resolves. A body is a BLOB: json_extract reads it only as text.
 _STANDINGS = """
-SELECT p.chain_seq, p.prediction_id, p.predicted_at, m.market_key, m.status, m.close_time,
+SELECT p.chain_seq, p.prediction_id, p.predicted_at, m.market_key, m.status, m.end_time,
     json_extract(CAST(p.body AS TEXT), '$.probability_yes') AS probability,
     json_extract(CAST(p.body AS TEXT), '$.confidence') AS confidence,
     json_extract(CAST(p.body AS TEXT), '$.initial_price') AS initial_price,
     json_extract(CAST(m.body AS TEXT), '$.tick_size') AS tick_size,
-    json_extract(CAST(m.body AS TEXT), '$.expected_time') AS expected_time,
     q.bid, q.ask, q.seen_at, c.checked_at, c.abs_delta
 FROM predictions p
 JOIN markets m ON m.id = p.market_id
@@ -45,10 +43,7 @@ async def load_standings(reader: Reader) -> list[tuple[int, Standing]]:
 
 
 def _from_row(row: Row) -> Standing:
-    close_time, expected_time, seen_at = row["close_time"], row["expected_time"], row["seen_at"]
-    ends = [] if close_time is None else [from_ms(close_time)]
-    if expected_time is not None:
-        ends.append(datetime.fromisoformat(expected_time))
+    end_time, seen_at = row["end_time"], row["seen_at"]
     return Standing(
         prediction_id=row["prediction_id"],
         market_key=row["market_key"],
@@ -57,7 +52,7 @@ def _from_row(row: Row) -> Standing:
         predicted_at=from_ms(row["predicted_at"]),
         initial_price=row["initial_price"],
         status=MarketStatus(row["status"]),
-        ends_at=min(ends, default=None),
+        ends_at=None if end_time is None else from_ms(end_time),
         tick_size=row["tick_size"],
         bid=row["bid"],
         ask=row["ask"],

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from agent.core.instants import EPOCH, from_ms, to_ms
+from agent.core.market import end_time
 from agent.store.db import Reader, Row, Tx
 from sync.records import Market, MarketStatus, Venue
 
@@ -61,10 +62,10 @@ async def _known(reader: Reader, keys: Iterable[str]) -> list[Row]:
 
 
 _UPSERT = """
-INSERT INTO markets (market_key, venue, status, event_id, close_time, digest, first_seen_at, changed_at, seen_at, body)
-VALUES (:market_key, :venue, :status, :event_id, :close_time, :digest, :at, :at, :at, :body)
+INSERT INTO markets (market_key, venue, status, event_id, end_time, digest, first_seen_at, changed_at, seen_at, body)
+VALUES (:market_key, :venue, :status, :event_id, :end_time, :digest, :at, :at, :at, :body)
 ON CONFLICT (market_key) DO UPDATE SET
-    status = excluded.status, event_id = excluded.event_id, close_time = excluded.close_time,
+    status = excluded.status, event_id = excluded.event_id, end_time = excluded.end_time,
     digest = excluded.digest, changed_at = excluded.changed_at, seen_at = excluded.seen_at, body = excluded.body
 """
 
@@ -75,7 +76,7 @@ def _row(market: Market, fingerprint: bytes) -> dict[str, object]:
         "venue": market.venue,
         "status": market.status,
         "event_id": market.event_id,
-        "close_time": None if market.close_time is None else to_ms(market.close_time),
+        "end_time": None if (end := end_time(market)) is None else to_ms(end),
         "digest": fingerprint,
         "at": to_ms(market.fetched_at),
         "body": _encode(market),
@@ -91,13 +92,13 @@ async def load_markets(reader: Reader, keys: Iterable[str]) -> dict[str, Market]
 
 
 async def load_open_closing(reader: Reader, start: datetime, end: datetime, limit: int) -> list[Market]:
-    """Open markets whose close time lies in [start, end), the busiest of each venue's last day first.
+    """Open markets whose end lies in [start, end), the busiest of each venue's last day first.
 
     Volumes of the two venues are different units, so each venue is ranked on its own and the ranks interleave.
     """
     rows = await reader.fetch(
         "SELECT m.body FROM markets m LEFT JOIN quotes_latest q ON q.market_id = m.id"
-        " WHERE m.status = ? AND m.close_time >= ? AND m.close_time < ?"
+        " WHERE m.status = ? AND m.end_time >= ? AND m.end_time < ?"
         " ORDER BY row_number() OVER (PARTITION BY m.venue ORDER BY q.volume_24h DESC NULLS LAST, m.id), m.venue"
         " LIMIT ?",
         (MarketStatus.OPEN, to_ms(start), to_ms(end), limit),

@@ -50,7 +50,7 @@ class Breaker:
     def failed(self, now_s: float) -> None:
         """A call failed for good; opens at the limit, and again at once when it was the probe."""
         self.n_failures += 1
-        if self.probing or self.n_failures >= self.n_failures_to_open:
+        if self.n_failures >= self.n_failures_to_open:
             self.opened_at_s = now_s
         self.probing = False
 

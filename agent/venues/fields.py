@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+from msgspec import Raw
+
 from agent.errors import VenueDataError
 
 Number = float | str | None
@@ -18,7 +21,9 @@ ID_CHARS: Final = 200  # the longest ids seen are Kalshi combos with about 60
 LINE_CHARS: Final = 500  # titles, labels, categories
 TEXT_CHARS: Final = 20_000  # resolution rules; the longest recorded is below 5,000
 
-_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n") + b"\x7f"
+_NO_CONTROLS = dict.fromkeys([*(code for code in range(32) if chr(code) not in "\t\n"), 0x7F])
+_CONTROL_ESCAPE = re.compile(rb"\\(?:u00[01]|u007|[bfr])")  # a backslash first: found by memchr
+_TEXT = msgspec.json.Decoder(str | None)
 _ESCAPE = re.compile(  # every escape in turn, so that an escaped backslash before "ud800" is not mistaken for one
     rb"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
@@ -70,14 +75,25 @@ def line(value: str | None, max_chars: int = LINE_CHARS) -> str | None:
         return None
     if not value.isprintable():
         value = " ".join("".join(char if char.isprintable() else " " for char in value).split())
-    return value[:max_chars].strip() or None
+    if len(value) > max_chars:
+        value = value[:max_chars]
+    return value.strip() or None
 
 
-def text(value: str | None, max_chars: int = TEXT_CHARS) -> str | None:
-    """Text of several lines; None if nothing is left of it."""
-    if not value:
+def text(value: Raw) -> str | None:
+    """Text of several lines, taken undecoded: its escapes show at once whether a control character is in it.
+
+    Looking for them in the decoded text would cost as much as everything else about a record together.
+    """
+    encoded = bytes(value)
+    decoded = _TEXT.decode(encoded) if encoded else None
+    if not decoded:
         return None
-    return _without_controls(value)[:max_chars].strip() or None
+    if _CONTROL_ESCAPE.search(encoded) or b"\x7f" in encoded:
+        decoded = decoded.translate(_NO_CONTROLS)
+    if len(decoded) > TEXT_CHARS:
+        decoded = decoded[:TEXT_CHARS]
+    return decoded.strip() or None
 
 
 def identifier(value: str | float | None, name: str) -> str | None:
@@ -102,7 +118,3 @@ def _moment(value: str) -> datetime | None:
     if moment.tzinfo is not UTC:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment if moment.year > 1 else None
-
-
-def _without_controls(value: str) -> str:
-    return value.encode().translate(None, _CONTROLS).decode()

@@ -59,8 +59,8 @@ class _Market(msgspec.Struct, gc=False):
     open_time: str | None = None
     price_ranges: Raw = Raw()  # read through a cache: a handful of grids serves every market
     result: str | None = None
-    rules_primary: str | None = None
-    rules_secondary: str | None = None
+    rules_primary: Raw = Raw()
+    rules_secondary: Raw = Raw()
     settlement_value_dollars: Number = None
     status: str | None = None
     ticker: str | None = None
@@ -254,9 +254,10 @@ def _resolution(market: _Market, status: MarketStatus) -> tuple[Resolution | Non
 
 
 def _rules(market: _Market) -> str | None:
-    if market.rules_primary and market.rules_secondary:
-        return fields.text(f"{market.rules_primary}\n\n{market.rules_secondary}")
-    return fields.text(market.rules_primary or market.rules_secondary)
+    primary, secondary = fields.text(market.rules_primary), fields.text(market.rules_secondary)
+    if primary and secondary:
+        return f"{primary}\n\n{secondary}"[: fields.TEXT_CHARS]
+    return primary or secondary
 
 
 @lru_cache(maxsize=256)

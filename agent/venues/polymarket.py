@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote as url_quote
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from agent.core.market import complement, mid, resolution_from_payouts, side
 from agent.errors import VenueDataError
@@ -64,7 +64,7 @@ class _Market(msgspec.Struct, gc=False):
     category: str | None = None
     liquidityNum: Number = None  # noqa: N815
     startDate: str | None = None  # noqa: N815
-    description: str | None = None
+    description: Raw = Raw()
     outcomes: str | list[str] | None = None  # JSON in a string; a real list is understood too
     outcomePrices: str | list[float | str] | None = None  # noqa: N815
     active: bool | None = None
@@ -172,10 +172,18 @@ def _event_facts(event: _EventHead) -> _EventFacts:
         event_id=fields.identifier(event.id, "event.id"),
         title=fields.line(event.title),
         category=_category(event),
-        url=f"https://polymarket.com/event/{url_quote(event.slug, safe='')}" if event.slug else None,
+        url=_url(event.slug),
         mutually_exclusive=event.negRisk,
         open_set=event.negRiskAugmented,
     )
+
+
+def _url(slug: str | None) -> str | None:
+    if not slug:
+        return None
+    if not (slug.isascii() and slug.replace("-", "").isalnum()):
+        slug = url_quote(slug, safe="")
+    return f"https://polymarket.com/event/{slug}"
 
 
 def _category(event: _EventHead) -> str | None:
@@ -206,7 +214,7 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         event_title=event.title,
         proposition=fields.line(market.groupItemTitle),
         outcome_labels=labels,
-        token_ids=_texts(market.clobTokenIds, "clobTokenIds"),
+        token_ids=_tokens(market.clobTokenIds),
         category=event.category or fields.line(market.category),
         rules_text=fields.text(market.description),
         url=event.url,
@@ -244,7 +252,7 @@ def _quote(market: _Market, key: str, fetched_at: datetime, *, turned: bool) -> 
 
 def _standing(market: _Market, n_outcomes: int, yes_index: int) -> tuple[MarketStatus, Resolution | None, float | None]:
     """Status, resolution and payout, from the flags, UMA's word and the payouts of a closed market."""
-    uma = (market.umaResolutionStatus or "").lower()
+    uma = market.umaResolutionStatus.lower() if market.umaResolutionStatus else None
     disputed = Resolution.DISPUTED if uma == "disputed" else None
     if not market.closed:
         return _trading_status(market), disputed, None
@@ -276,6 +284,18 @@ def _labels(value: str | list[str] | None) -> tuple[str, ...]:
     if value == _YES_NO_TEXT:
         return _YES_NO
     return tuple(fields.line(label) or "" for label in _texts(value, "outcomes"))
+
+
+def _tokens(value: str | list[str] | None) -> tuple[str, ...]:
+    """Text, not numbers: they overflow 64 bits and doubles."""
+    if isinstance(value, str):
+        tokens = value[2:-2].split('", "')  # the usual spelling, at a third of what a decoder takes
+        if len(tokens) == 2 and value[:2] == '["' and value[-2:] == '"]' and "".join(tokens).isalnum():
+            return tuple(tokens)
+    texts = _texts(value, "clobTokenIds")
+    if texts and not "".join(texts).isalnum():
+        raise VenueDataError(f"clobTokenIds: not ids: {value!r:.60}")
+    return texts
 
 
 def _texts(value: str | list[str] | None, name: str) -> tuple[str, ...]:

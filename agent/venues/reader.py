@@ -19,12 +19,8 @@ from sync.records import Venue
 EventFacts = TypeVar("EventFacts")
 
 _EXCERPT_BYTES = 120
-_UNREADABLE = (
-    msgspec.MsgspecError,
-    VenueDataError,
-    RecursionError,
-    UnicodeDecodeError,
-)  # the last one is msgspec's too
+# What decoding a hostile document raises; msgspec lets the last two through as they are.
+_UNREADABLE = (msgspec.MsgspecError, VenueDataError, RecursionError, UnicodeDecodeError)
 
 
 class _RawPage(msgspec.Struct):

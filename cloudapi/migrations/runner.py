@@ -14,9 +14,11 @@ from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 import sync
+from cloudapi.errors import DatabaseAway
 
 HERE = Path(__file__).parent
 SYNC_SQL = Path(sync.__file__).parent / "sql"
@@ -42,10 +44,9 @@ def execute_file(name: str) -> None:
 def migrate(dsn: str) -> list[str]:
     """Bring the database to this release. Returns: one sentence per thing done; empty if all was in place.
 
-    Raises: psycopg.Error as the server said it; nothing is half applied, each revision is one transaction.
+    Raises: DatabaseAway; psycopg.Error as the server said it. Each revision is one transaction.
     """
-    engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, dsn), poolclass=NullPool)
-    with engine.connect() as connection:
+    with _connect(dsn) as connection:
         connection.exec_driver_sql("select pg_advisory_lock(%(key)s)", {"key": LOCK_KEY})
         connection.commit()
         try:
@@ -65,8 +66,7 @@ def migrate(dsn: str) -> list[str]:
 
 def secure_database(dsn: str) -> None:
     """Set the rights of the edge's role again: PostgreSQL does not copy a template's rights to its copies."""
-    engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, dsn), poolclass=NullPool)
-    with engine.begin() as connection:
+    with _connect(dsn) as connection:
         secure(connection)
 
 
@@ -74,6 +74,14 @@ def secure(connection: Connection) -> None:
     """Leave the edge's role with its two functions and nothing else."""
     _execute_script(connection, ROLE_FILE)
     connection.commit()
+
+
+def _connect(dsn: str) -> Connection:
+    engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, dsn), poolclass=NullPool)
+    try:
+        return engine.connect()
+    except OperationalError as exc:
+        raise DatabaseAway(f"DATABASE_URL does not answer: {exc.orig}") from exc
 
 
 def _upgrade(connection: Connection) -> list[str]:

@@ -12,14 +12,14 @@ SCALE = 1_000_000  # a half-tick mid of Polymarket needs five decimals, so four 
 MAX_POINTS = 5000
 LOOK_BACK = timedelta(days=8)  # a delayed price older than this is no price; also bounds the partitions read
 
-QUOTE = "fetched_at, bid, ask, last_price, mid, volume_24h, open_interest, liquidity_usd"
+QUOTE = "q.fetched_at, bid, ask, last_price, mid, volume_24h, open_interest, liquidity_usd"
 
-LOAD_LATEST = f"select market_key, {QUOTE} from price_latest join market using (market_id) where market_key = $1"
+LOAD_LATEST = f"select market_key, {QUOTE} from price_latest as q join market using (market_id) where market_key = $1"
 
 LOAD_AS_OF = f"""
-select market_key, {QUOTE} from price_snapshot join market using (market_id)
-where market_key = $1 and fetched_at <= $2 and fetched_at > $3
-order by fetched_at desc limit 1
+select market_key, {QUOTE} from price_snapshot as q join market using (market_id)
+where market_key = $1 and q.fetched_at <= $2 and q.fetched_at > $3
+order by q.fetched_at desc limit 1
 """
 
 # One point per interval: the last quote in it. Aggregated here: half the time and half the bytes of row objects.

@@ -63,7 +63,7 @@ async def metrics(services: Wired, request: Request[Any, Any, Any]) -> Response[
         "cache_misses_total": float(services.shelf.n_misses),
     }
     text = services.metrics.render(gauges, counters, services.versions.n_landed)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8", headers={"cache-control": "no-store"})
+    return Response(text, media_type="text/plain; version=0.0.4", headers={"cache-control": "no-store"})
 
 
 async def _probe(services: Wired) -> Response[Health]:

@@ -320,7 +320,7 @@ async def _command(*command: str | Path, env: dict[str, str] | None = None) -> s
         *map(str, command),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=clean_environment() | {"COLUMNS": "100"} | (env or {}),
+        env=clean_environment() | {"COLUMNS": str(Console().width)} | (env or {}),
     )
     out, err = await process.communicate()
     if process.returncode != 0:

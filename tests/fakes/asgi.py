@@ -7,7 +7,7 @@ Used by the fakes of the outside world (exchanges, model service) and by whoever
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Literal
 
 import uvicorn
@@ -19,6 +19,7 @@ class _LoopServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.leaving = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -27,6 +28,14 @@ class _LoopServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, but woken at once instead of looking every tenth of a second."""
+        n_ticks = 0
+        while not await self.on_tick(n_ticks):
+            n_ticks += 10  # the Date header is renewed on every tenth
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), 1.0)
 
 
 @asynccontextmanager
@@ -60,5 +69,6 @@ async def serve(app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "of
     finally:
         ready.cancel()
         server.should_exit = True
+        server.leaving.set()
         await task
         listener.close()

@@ -46,7 +46,8 @@ class EmbeddedPostgres:
 
     def restart_immediate(self) -> None:
         """Kill the postmaster with SIGKILL and start it again; addresses stay the same."""
-        self.server.restart_immediate()
+        self.server.kill()
+        self.server.resume()
 
     def stop(self) -> None:
         """Stop the server and remove its directory."""

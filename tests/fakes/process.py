@@ -46,6 +46,7 @@ class ServerProcess:
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._said = asyncio.Condition()
+        self._silent = False  # it has ended: no line will come any more
 
     def prepare(self) -> list[str]:
         """Write what the server needs into `self.folder`; returns its arguments."""
@@ -56,14 +57,14 @@ class ServerProcess:
         program = find_program(self.program)
         if program is None:
             raise FileNotFoundError(f"{self.program} is not installed")
-        mark = len(self.log)
+        mark, self._silent = len(self.log), False
         self._process = await asyncio.create_subprocess_exec(
             program, *self.prepare(), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, cwd=self.folder
         )
         self._reader = asyncio.create_task(self._read(self._process), name=f"{self.program}-log")
         try:
             await self.logged(self.ready_words, after=mark, within_s=START_WITHIN_S)
-        except TimeoutError:
+        except (TimeoutError, EOFError):
             await self.kill()
             raise RuntimeError(f"{self.program} did not start:\n" + "\n".join(self.log[mark:])) from None
 
@@ -81,15 +82,19 @@ class ServerProcess:
         await self.start()
 
     async def logged(self, words: str, *, after: int = 0, within_s: float = 10) -> str:
-        """Wait until a line with these words stands in the log, counted from line `after`; returns that line."""
+        """Wait until a line with these words stands in the log, counted from line `after`; returns that line.
+
+        Raises: TimeoutError, or EOFError where the server ended without saying it.
+        """
 
         def found() -> str | None:
             return next((line for line in self.log[after:] if words in line), None)
 
         async with asyncio.timeout(within_s), self._said:
-            await self._said.wait_for(lambda: found() is not None)
+            await self._said.wait_for(lambda: found() is not None or self._silent)
         line = found()
-        assert line is not None
+        if line is None:
+            raise EOFError(f"{self.program} ended without {words!r}")
         return line
 
     async def _read(self, process: Process) -> None:
@@ -98,6 +103,9 @@ class ServerProcess:
             async with self._said:
                 self.log.append(line.decode(errors="replace").rstrip())
                 self._said.notify_all()
+        async with self._said:
+            self._silent = True
+            self._said.notify_all()
 
     async def _end(self, how: str) -> None:
         process, self._process = self._process, None

@@ -7,6 +7,7 @@ expected end is used where it gives one, since a nominal close may lie weeks aft
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.core.market import end_time
 from agent.core.patterns.base import Board, Finding, score_between
 
 
@@ -23,7 +24,7 @@ class ClosingSoon:
         """Uncertain markets in their last hours."""
         for history in board.histories:
             market, quote = history.market, history.latest
-            end = market.expected_time or market.close_time
+            end = end_time(market)
             if end is None or quote.mid is None or quote.bid is None or quote.ask is None:
                 continue
             hours = (end - board.now).total_seconds() / 3600

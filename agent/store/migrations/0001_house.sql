@@ -7,7 +7,7 @@ CREATE TABLE markets (
     venue TEXT NOT NULL,
     status TEXT NOT NULL,
     event_id TEXT,
-    close_time INTEGER,
+    end_time INTEGER,               -- the nearer of the venue's two ends: expected or nominal
     digest BLOB NOT NULL,           -- of the record without its fetched_at: tells a new version from a repetition
     first_seen_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,    -- fetched_at of the version in body
@@ -15,7 +15,7 @@ CREATE TABLE markets (
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX markets_event ON markets (venue, event_id);
-CREATE INDEX markets_close ON markets (close_time) WHERE status = 'open';
+CREATE INDEX markets_end ON markets (end_time) WHERE status = 'open';
 
 -- Stored on change plus a heartbeat; unchanged looks only move markets.seen_at. WITHOUT ROWID keeps one market's
 -- history together on disk.

@@ -1,11 +1,13 @@
 """What tests of the engine share: a runner over a real file, and retries that do not wait."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import stamina
 
+from agent.errors import StoreError
 from agent.jobs.runner import TRIES, Job, JobSpec, Runner
 from agent.store.db import Store
 from tests.conftest import ManualClock
@@ -28,3 +30,10 @@ def make_runner(store: Store, clock: ManualClock, instant_retries: None) -> Call
         return Runner(store, clock, [JobSpec(**values | over)], lanes or {})
 
     return make
+
+
+def broken_disk() -> StoreError:
+    """What the store raises when SQLite cannot go on."""
+    error = StoreError("store: COMMIT: SQLITE_IOERR: disk I/O error")
+    error.__cause__ = sqlite3.OperationalError("disk I/O error")
+    return error

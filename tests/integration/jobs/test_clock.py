@@ -14,6 +14,7 @@ from agent.jobs.ledger import load_runs
 from agent.jobs.runner import JobSpec, RunContext, Runner
 from agent.store.db import Store
 from tests.conftest import ManualClock
+from tests.integration.jobs.conftest import broken_disk
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -315,12 +316,10 @@ async def test_a_fault_of_the_store_ends_the_loop(world):
     """A dispatcher that dies quietly is worse than a daemon that restarts."""
 
     async def broken(ctx: RunContext, slot: datetime) -> None:
-        raise StoreError("disk I/O error")
+        raise broken_disk()
 
     with pytest.raises(ExceptionGroup) as ended:
-        async with world.loop(broken).started() as loop:
-            await loop.jobs_end()
-            await loop.look()
+        await world.loop(broken).timer.run()
 
     assert ended.group_contains(StoreError, match="disk I/O error")
 

@@ -13,6 +13,7 @@ from agent.errors import StoreBusy, StoreError, VenueRejected, VenueUnavailable
 from agent.jobs.ledger import load_kept, load_runs
 from agent.jobs.runner import CHUNK, TRIES, RunContext, Unit, UnitDead, UnknownJob
 from agent.store.db import Store, Tx
+from tests.integration.jobs.conftest import broken_disk
 
 SLOT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -319,18 +320,17 @@ async def test_a_map_takes_its_items_in_chunks(make_runner):
 
 async def test_a_lane_bounds_what_runs_at_once(make_runner):
     """A model's limit is kept exactly, and so is the limit over all lanes."""
-    running = {"narrow": 0, "other": 0}
+    running, full = {"narrow": 0, "other": 0}, asyncio.Event()
     most = {"narrow": 0, "sum": 0}
 
     async def job(ctx: RunContext, slot: datetime) -> None:
         async def ask(lane: str) -> Unit:
             running[lane] += 1
-            most["narrow"], most["sum"] = (
-                max(most["narrow"], running["narrow"]),
-                max(most["sum"], sum(running.values())),
-            )
-            for _ in range(3):
-                await asyncio.sleep(0)
+            most["narrow"] = max(most["narrow"], running["narrow"])
+            most["sum"] = max(most["sum"], sum(running.values()))
+            if most["sum"] == 7:
+                full.set()
+            await full.wait()  # nobody leaves before all places are taken
             running[lane] -= 1
             return Unit(None)
 
@@ -401,7 +401,7 @@ async def test_a_fault_of_the_store_leaves_the_runner(store, make_runner):
 
     async def job(ctx: RunContext, slot: datetime) -> None:
         async def ask(n: int) -> Unit:
-            raise StoreError("disk I/O error")
+            raise broken_disk()
 
         await ctx.map([1], key=str, fn=ask)
 
@@ -426,6 +426,17 @@ async def test_a_broken_constraint_is_the_jobs_fault(table, make_runner):
 
     assert result.state == "failed"
     assert "NOT NULL" in (result.reason or "")
+
+
+async def test_a_rule_of_our_own_that_a_job_breaks_is_the_jobs_fault(make_runner):
+    """The store works; only this job asked it for something that cannot be."""
+
+    async def job(ctx: RunContext, slot: datetime) -> None:
+        raise StoreError("prediction p1: its market is not in the store")
+
+    result = await make_runner(job).run("job", SLOT)
+
+    assert (result.state, result.reason) == ("failed", "prediction p1: its market is not in the store")
 
 
 async def test_an_answer_already_paid_is_saved_when_the_file_is_held_by_another(table, make_runner):

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import aiomqtt
 import pytest
+from structlog.testing import capture_logs
 
 from agent.errors import StoreError
 from agent.status.mqtt import MqttOptions, MqttPublisher
@@ -96,7 +97,7 @@ async def stop(task: asyncio.Task[None]) -> None:
 
 
 def make_publisher(broker: Mosquitto, house: House, **over) -> MqttPublisher:
-    options = MqttOptions(**{"host": broker.host, "port": broker.port} | over)
+    options = MqttOptions(**{"host": broker.host, "port": broker.port, "timeout_s": 1.0} | over)
     return MqttPublisher(options, house.report, delay_s=lambda n_failures: 0.01)
 
 
@@ -119,7 +120,12 @@ async def test_greeting_ends_with_online(broker, house) -> None:
         online = await listener.next(AVAILABILITY)
 
     said = json.loads(info.payload)
-    assert (said["host_id"], said["stream"], said["version"], said["transport"]) == ("home-1", "7f3ac0de", "0.1.0", "postgres")
+    assert (said["host_id"], said["stream"], said["version"], said["transport"]) == (
+        "home-1",
+        "7f3ac0de",
+        "0.1.0",
+        "postgres",
+    )
     assert json.loads(state.payload)["level"] == "ok"
     assert online.payload == b"online"
     assert (info.qos, state.qos, online.qos) == (1, 1, 1)
@@ -176,6 +182,17 @@ async def test_stopping_says_offline_and_leaves_cleanly(broker, house) -> None:
     async with listening(broker) as late:
         kept = await late.next(AVAILABILITY)
     assert (kept.payload, kept.retain) == (b"offline", True)
+
+
+async def test_stop_is_heard_at_any_moment(broker, house) -> None:
+    """A cancellation that meets the broker's answer was swallowed by asyncio.wait_for: the stop then hung for ever."""
+    async with listening(broker) as listener:
+        for _ in range(25):  # about one in four met it
+            async with running(make_publisher(broker, house)) as task:
+                assert (await listener.next(AVAILABILITY)).payload == b"online"
+                task.cancel()
+                assert task in (await asyncio.wait({task}, timeout=PATIENCE_S))[0]
+            assert (await listener.next(AVAILABILITY)).payload == b"offline"
 
 
 async def test_last_will_speaks_when_the_socket_dies(broker, house) -> None:
@@ -246,10 +263,12 @@ async def test_wrong_password_is_said_once_and_tried_for_ever(house) -> None:
     async with Mosquitto(users={"oddsd": "other"}) as broker:
         publisher = make_publisher(broker, house, username="oddsd", password="right")
         async with running(publisher) as task:
-            for _ in range(3):
-                await broker.logged("not authorised", after=len(broker.log))
+            with capture_logs() as said:
+                for _ in range(3):
+                    await broker.logged("not authorised", after=len(broker.log))
             assert not task.done()
             assert "Not authorized" in (publisher.live.last_error or "")
+            assert ["mqtt_username" in line["advice"] for line in said] == [True]
 
             broker.users["oddsd"] = "right"
             await broker.restart()
@@ -280,7 +299,8 @@ async def test_setting_that_cannot_work_does_not_end_the_task(broker, house, opt
 async def test_failure_of_our_own_is_not_taken_for_the_brokers(broker, house) -> None:
     """When the report cannot be made the daemon must know; the dashboard still hears offline."""
     publisher = make_publisher(broker, house, state_every_s=0.01)
-    async with listening(broker) as listener, running(publisher) as task:
+    async with listening(broker) as listener:
+        task = asyncio.create_task(publisher.run(), name="publisher")
         await listener.next(HEALTH)
         house.error = StoreError("disk I/O error")
         with pytest.raises(ExceptionGroup) as caught:
@@ -289,12 +309,14 @@ async def test_failure_of_our_own_is_not_taken_for_the_brokers(broker, house) ->
         assert (await listener.next(AVAILABILITY)).payload == b"offline"
 
 
-async def test_stop_while_connecting_is_prompt_and_leaves_nothing_open(house) -> None:
+async def test_stop_while_connecting_waits_no_longer_than_the_deadline(house) -> None:
     """The daemon's stop must not depend on a broker that accepts and then says nothing."""
     async with silent_broker() as (port, accepted):
-        publisher = MqttPublisher(MqttOptions(host="127.0.0.1", port=port), house.report)
-        async with running(publisher):
+        publisher = MqttPublisher(MqttOptions(host="127.0.0.1", port=port, timeout_s=0.1), house.report)
+        async with running(publisher) as task:
             await asyncio.wait_for(accepted.wait(), PATIENCE_S)
+            task.cancel()
+            assert task in (await asyncio.wait({task}, timeout=PATIENCE_S))[0]
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ def test_what_was_saved_is_loaded(tmp_path) -> None:
     snapshot = load_snapshot(path)
     assert snapshot is not None
     assert (snapshot.report, snapshot.written_at) == (REPORT, NOW)
-    assert os.listdir(tmp_path) == ["status.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["status.json"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -43,7 +43,7 @@ def test_failed_write_leaves_the_old_snapshot(tmp_path, monkeypatch) -> None:
         save_snapshot(path, REPORT, now=NOW)
 
     assert load_snapshot(path) is not None
-    assert os.listdir(tmp_path) == ["status.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["status.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"written_at": ', b'{"written_at": "2026-03-17T14:15:43Z"}'])
@@ -52,6 +52,6 @@ def test_damaged_file_is_a_named_error(tmp_path, content) -> None:
     path = tmp_path / "status.json"
     path.write_bytes(content)
 
-    with pytest.raises(SnapshotUnreadable, match="status.json") as caught:
+    with pytest.raises(SnapshotUnreadable, match=r"status\.json") as caught:
         load_snapshot(path)
     assert caught.value.advice

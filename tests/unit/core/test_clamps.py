@@ -126,7 +126,7 @@ _RANK = {Recommendation.STRONG_BET: 3, Recommendation.GOOD_BET: 2, Recommendatio
     age_min=st.integers(0, 600),
 )
 def test_clamps_never_raise_a_verdict(
-    recommendation, position, sensitivity, bid, ask, mid, liquidity, forecast, age_min
+    *, recommendation, position, sensitivity, bid, ask, mid, liquidity, forecast, age_min
 ):
     """Whatever the book looks like, the outcome is as bold as the model's words or less, and every change has a word."""
     said = Verdict(recommendation=recommendation, position=position, sensitivity=sensitivity, confidence=90)

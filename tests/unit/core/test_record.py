@@ -34,7 +34,7 @@ def test_a_sound_record_verifies() -> None:
     assert verify([]) is None
 
 
-@pytest.mark.parametrize("field", [f for f in Prediction.__struct_fields__ if f not in {"market_key"}])
+@pytest.mark.parametrize("field", Prediction.__struct_fields__)
 def test_an_edit_of_any_field_is_found(field: str) -> None:
     """Every field is under the hash: a changed one is found at its own record."""
     records = chain(4)
@@ -69,6 +69,18 @@ def test_an_edit_with_a_new_hash_is_found_at_the_next_record() -> None:
     assert "record before it" in fault.reason
 
 
+def test_an_edit_relinked_without_new_hashes_is_found() -> None:
+    """The link itself is under the hash: repairing only the next record's previous_hash does not hide an edit."""
+    records = chain(4)
+    records[1] = link(msgspec.structs.replace(records[1], probability_yes=0.99), head_after(records[0]))
+    records[2] = msgspec.structs.replace(records[2], previous_hash=records[1].record_hash)
+
+    fault = verify(records)
+
+    assert fault is not None
+    assert fault.seq == 3
+
+
 @pytest.mark.parametrize(("take", "seq"), [([1, 2, 3], 1), ([0, 2, 3], 2), ([0, 1, 3], 3)])
 def test_a_dropped_record_is_found(take: list[int], seq: int) -> None:
     """A gap shows at the place of the missing record."""
@@ -78,6 +90,7 @@ def test_a_dropped_record_is_found(take: list[int], seq: int) -> None:
 
     assert fault is not None
     assert fault.seq == seq
+    assert f"found record {seq + 1} in its place" in fault.reason
 
 
 def test_reordered_and_repeated_records_are_found() -> None:

@@ -48,7 +48,8 @@ def check(page: Page) -> None:
         for amount in (quote.volume_24h, quote.open_interest, quote.liquidity_usd):
             assert amount is None or (math.isfinite(amount) and amount >= 0)
     for market in page.markets:
-        assert "\x00" not in f"{market.title}{market.rules_text}{market.event_title}{market.outcome_labels}"
+        texts = (market.title, market.rules_text, market.event_title, *market.outcome_labels, *market.token_ids)
+        assert not any("\x00" in text for text in texts if text)
         assert market.resolution_value is None or 0 <= market.resolution_value <= 1
         for moment in (market.open_time, market.close_time, market.expected_time, market.closed_time):
             assert moment is None or moment.utcoffset() is not None

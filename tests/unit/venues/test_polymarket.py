@@ -41,6 +41,13 @@ def test_token_ids_keep_all_their_digits() -> None:
     assert only_market(gamma_page({})).token_ids == (token, "12")
 
 
+@pytest.mark.parametrize("tokens", ['["1\\u0000", "2"]', "[1, 2]", "7", "{", '["a b"]'])
+def test_token_ids_that_cannot_be_some_are_refused(tokens: str) -> None:
+    """They end up in addresses of the order book."""
+    (reject,) = gamma_page({"clobTokenIds": tokens}).rejects
+    assert reject.reason.startswith("clobTokenIds: ")
+
+
 @pytest.mark.parametrize("labels", [["No", "Yes"], ["NO", "YES"], ["no", "yes"]])
 def test_quotes_are_turned_where_yes_stands_second(labels: list[str]) -> None:
     """bestBid and bestAsk speak of the first outcome, ours of YES."""

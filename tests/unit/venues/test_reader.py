@@ -21,6 +21,7 @@ BOTH_PAGES = pytest.mark.parametrize(
 )
 TITLE = {gamma_page: "question", kalshi_page: "title"}
 IDENT = {gamma_page: "conditionId", kalshi_page: "ticker"}
+VOLUME = {gamma_page: "volume24hr", kalshi_page: "volume_24h_fp"}
 CLOSE = {gamma_page: "endDate", kalshi_page: "close_time"}
 
 
@@ -48,6 +49,14 @@ def test_a_number_too_large_for_a_float_rejects_its_record(page_of: PageOf, ask:
     record = b'{"ticker":"A","conditionId":"A","title":"t","question":"t","status":"active","%s":1e400}' % ask.encode()
     page = parse(b'{"events":[{"markets":[' + record + b"]}]}", NOON)
     assert (len(page.rejects), page.markets, page.n_records) == (1, [], 1)
+
+
+@BOTH_PAGES
+@pytest.mark.parametrize("amount", [-1, "NaN", "Infinity", "-0.01", "many", "1e400"])
+def test_an_amount_that_is_none_rejects_its_record(page_of: PageOf, ask: str, amount: object) -> None:
+    """A volume of infinity would win every ranking."""
+    (reject,) = page_of({VOLUME[page_of]: amount}).rejects
+    assert reject.reason.startswith("volume")
 
 
 @BOTH_PAGES
@@ -113,7 +122,7 @@ def test_an_empty_page_is_a_page(parse: Parse, body: bytes) -> None:
 
 
 @BOTH_PAGES
-def test_nesting_without_end_costs_one_record(page_of: PageOf, ask: str) -> None:
+def test_nesting_without_end_is_a_named_error(page_of: PageOf, ask: str) -> None:
     """A decoder without a depth limit would take the process with it."""
     parse = polymarket.parse_page if page_of is gamma_page else kalshi.parse_page
     deep = b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
@@ -130,6 +139,15 @@ def test_control_characters_leave_titles_and_rules(page_of: PageOf, ask: str) ->
     assert market.title == "A B [2J C D"
     assert market.rules_text is not None
     assert market.rules_text.startswith("xy\tz\nw")
+
+
+@BOTH_PARSERS
+def test_delete_leaves_the_rules_though_json_need_not_escape_it(parse: Parse) -> None:
+    """The one control character that may stand in JSON as it is."""
+    record = b'{"ticker":"A","conditionId":"A","status":"active","title":"t","question":"t"'
+    texts = b',"description":"a\x7fb","rules_primary":"a\x7fb"}'
+    (market,) = parse(b'{"events":[{"markets":[' + record + texts + b"]}]}", NOON).markets
+    assert market.rules_text == "ab"
 
 
 @BOTH_PAGES

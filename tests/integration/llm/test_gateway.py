@@ -1,0 +1,419 @@
+"""The gateway against a service on loopback: every kind of answer and failure, and what it leaves in the books."""
+
+import asyncio
+import json
+import signal
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agent.errors import BudgetExhausted, LlmRefused, LlmReplyInvalid, LlmUnavailable
+from agent.llm.budget import Purpose
+from agent.llm.gateway import Gateway, GatewayOptions
+from agent.llm.schemas import ANALYSIS, FORECAST
+from tests.fakes.groq import ERROR_FAULTS, GroqServer
+from tests.integration.llm.conftest import PROMPT
+
+SMALL, LARGE = "openai/gpt-oss-20b", "openai/gpt-oss-120b"
+
+
+async def ask(gateway, **over):
+    """One forecast."""
+    return await gateway.complete(Purpose.FORECAST, FORECAST, PROMPT, **over)
+
+
+async def test_an_answer_is_checked_booked_and_written_down(gateway, groq, load_calls):
+    """The normal case, end to end through the official SDK."""
+    reply = await ask(gateway, market_key="kalshi:KX", run_id="run-1")
+
+    (row,) = await load_calls()
+    assert 0.01 <= reply.value.probability_yes <= 0.99
+    assert (reply.model, reply.prompt_version) == (SMALL, f"test-v1@1/{FORECAST.version}")
+    assert row["state"] == "booked"
+    assert row["outcome"] == "ok"
+    assert 0 < row["cost_nano"] < row["reserved_nano"]
+    assert reply.cost_usd == Decimal(row["cost_nano"]) / 10**9
+    assert (row["market_key"], row["run_id"], row["prompt_version"]) == ("kalshi:KX", "run-1", reply.prompt_version)
+    assert row["prompt_tokens"] > 0
+    assert row["completion_tokens"] > 0
+    assert row["error"] is None
+    assert len(groq.calls) == 1
+
+
+async def test_the_request_is_what_the_service_wants(gateway, groq):
+    """Strict schema, explicit room for the answer, hidden reasoning, no parameter Groq refuses."""
+    await gateway.complete(Purpose.ANALYSIS, ANALYSIS, PROMPT)
+
+    (call,) = groq.calls
+    assert call["response_format"]["json_schema"]["strict"] is True
+    assert call["max_completion_tokens"] == 2_000
+    assert (call["reasoning_effort"], call["include_reasoning"]) == ("low", False)
+    assert groq.keys == ["Bearer secret-key"]
+    assert set(call) == {
+        "model", "messages", "response_format", "max_completion_tokens", "temperature", "reasoning_effort", "include_reasoning",
+    }  # fmt: skip
+
+
+async def test_the_reservation_is_durable_before_the_call(gateway, groq, load_calls):
+    """A process that dies in the call must find its worst case in the books."""
+    groq.fault("slow", seconds=30)
+    asking = asyncio.create_task(ask(gateway))
+    await asyncio.wait_for(groq.arrived.wait(), 10)
+
+    (row,) = await load_calls()
+
+    assert row["state"] == "reserved"
+    assert row["reserved_nano"] > 0
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_a_cancelled_call_stays_spent(gateway, groq, load_calls):
+    """It was sent, so it may have been billed."""
+    groq.fault("slow", seconds=30)
+    asking = asyncio.create_task(ask(gateway))
+    await asyncio.wait_for(groq.arrived.wait(), 10)
+
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    (row,) = await load_calls()
+    assert (row["state"], row["outcome"], row["cost_nano"]) == ("booked", "abandoned", row["reserved_nano"])
+
+
+async def test_a_timeout_stays_spent_and_is_tried_again(make_gateway, groq, load_calls):
+    """A hung call may be billed; the next try has a reservation of its own."""
+    groq.fault("slow", seconds=30)
+    async with make_gateway(timeout_s=0.5) as gateway:
+        await ask(gateway)
+
+    first, second = await load_calls()
+    assert (first["outcome"], first["cost_nano"]) == ("timeout", first["reserved_nano"])
+    assert second["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "capacity", "html"])
+async def test_what_passes_is_tried_again(gateway, groq, waits, load_calls, kind):
+    """Two bad moments and an answer; the waits grow."""
+    groq.fault(kind, times=2)
+
+    await ask(gateway)
+
+    rows = await load_calls()
+    assert [row["outcome"] for row in rows] == ["unavailable", "unavailable", "ok"]
+    assert waits.seconds == [1.0, 2.0]
+    # Server errors are not charged; a page from a proxy may hide a call that was.
+    assert [row["state"] for row in rows[:2]] == (["booked"] * 2 if kind == "html" else ["released"] * 2)
+
+
+async def test_a_service_that_stays_away_is_left_alone(gateway, groq):
+    """Three tries of each model, then nobody asks for a while: the breaker."""
+    groq.fault("unavailable", times=100)
+
+    with pytest.raises(LlmUnavailable) as caught:
+        await ask(gateway)
+    n = len(groq.calls)
+    with pytest.raises(LlmUnavailable):
+        await ask(gateway)
+
+    assert n == 6
+    assert len(groq.calls) == n
+    assert caught.value.retryable
+    assert caught.value.retry_after_s == 60
+    assert "asked again in" in await gateway.unready_reason(Purpose.FORECAST)
+
+
+async def test_a_long_rate_limit_parks_the_model_and_the_next_one_answers(gateway, groq, load_calls):
+    """retry-after is honoured in full, in which time the other model works."""
+    groq.fault("rate_limited", seconds=578, model=SMALL)
+
+    first = await ask(gateway)
+    second = await ask(gateway)
+
+    assert (first.model, second.model) == (LARGE, LARGE)
+    assert [call["model"] for call in groq.calls] == [SMALL, LARGE, LARGE]
+    rows = await load_calls()
+    assert (rows[0]["model"], rows[0]["state"], rows[0]["outcome"]) == (SMALL, "released", "unavailable")
+
+
+async def test_a_short_rate_limit_is_waited_out(gateway, groq):
+    """Nothing is asked before the time the service named is over."""
+    groq.fault("rate_limited", seconds=0.2)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    reply = await ask(gateway)
+
+    assert reply.model == SMALL
+    assert loop.time() - began >= 0.2
+
+
+@pytest.mark.parametrize("kind", ["model_not_found", "model_decommissioned"])
+async def test_a_retired_model_is_dropped_for_good(gateway, groq, kind):
+    """Models die at short notice; the chain goes on and the dead one is never asked again."""
+    groq.fault(kind, model=SMALL)
+
+    first = await ask(gateway)
+    second = await ask(gateway, model=SMALL)
+
+    assert (first.model, second.model) == (LARGE, LARGE)
+    assert gateway.models == (LARGE,)
+    assert [call["model"] for call in groq.calls] == [SMALL, LARGE, LARGE]
+
+
+async def test_without_a_model_left_the_gateway_is_off(make_gateway, groq):
+    """It says so instead of failing each call anew."""
+    async with make_gateway(models=("nobody/knows",)) as gateway:
+        with pytest.raises(LlmRefused):
+            await ask(gateway)
+
+        assert "no model is left" in gateway.off_reason
+        with pytest.raises(LlmRefused, match="no model is left"):
+            await ask(gateway)
+    assert len(groq.calls) == 1
+
+
+async def test_a_refused_key_stops_everything_at_once(gateway, groq, load_calls):
+    """One call, then silence until a person acts; nothing is charged."""
+    groq.fault("key", times=100)
+
+    with pytest.raises(LlmRefused):
+        await ask(gateway)
+    with pytest.raises(LlmRefused, match="refuses the key"):
+        await ask(gateway)
+
+    (row,) = await load_calls()
+    assert (row["state"], row["outcome"]) == ("released", "refused")
+    assert len(groq.calls) == 1
+    assert "refuses the key" in gateway.off_reason
+
+
+async def test_a_request_too_large_is_shrunk_once(gateway, groq):
+    """A 413 is never repeated as it was."""
+    groq.fault("too_large", times=2)
+
+    with pytest.raises(LlmRefused):
+        await ask(gateway)
+
+    assert [call["max_completion_tokens"] for call in groq.calls] == [1_200, 800]
+
+
+@pytest.mark.parametrize("kind", ["bad_request", "unprocessable"])
+async def test_our_own_mistake_is_not_repeated(gateway, groq, kind):
+    """The same request would be refused again."""
+    groq.fault(kind, times=5)
+
+    with pytest.raises(LlmRefused):
+        await ask(gateway)
+
+    assert len(groq.calls) == 1
+
+
+async def test_cut_json_gets_more_room_once(gateway, groq, load_calls):
+    """finish_reason length: strict decoding promises form, not completeness."""
+    groq.fault("cut")
+
+    await ask(gateway)
+
+    assert [call["max_completion_tokens"] for call in groq.calls] == [1_200, 2_400]
+    first, _ = await load_calls()
+    assert first["outcome"] == "invalid"
+    assert 0 < first["cost_nano"] < first["reserved_nano"]  # its tokens are known, so it is booked at its cost
+
+
+@pytest.mark.parametrize("kind", ["wrong_market", "out_of_range", "extra_field", "json_validate_failed"])
+async def test_a_bad_answer_is_asked_again_once_without_randomness(gateway, groq, load_calls, kind):
+    """Then it is an error and a row, never a number."""
+    groq.fault(kind, times=2)
+
+    with pytest.raises(LlmReplyInvalid):
+        await ask(gateway)
+
+    assert [call["temperature"] for call in groq.calls] == [0.3, 0.0]
+    assert {row["outcome"] for row in await load_calls()} == {"invalid"}
+    assert {row["state"] for row in await load_calls()} == {"booked"}
+
+
+async def test_a_good_answer_inside_bad_json_is_saved(gateway, groq, monkeypatch, load_calls):
+    """Paid is paid: the service's failed_generation is often right."""
+    good = dict.fromkeys(("time_left", "status_quo", "base_rate", "case_no", "case_yes"), "t")
+    text = f"Here it is: {json.dumps({'market': 'M1', **good, 'probability_yes': 0.25, 'confidence': 60})}"
+    error = {
+        "error": {"message": "Failed to generate JSON.", "code": "json_validate_failed", "failed_generation": text}
+    }
+    answer = (400, {"content-type": "application/json"}, json.dumps(error).encode())
+    monkeypatch.setitem(ERROR_FAULTS, "json_validate_failed", answer)
+    groq.fault("json_validate_failed")
+
+    reply = await ask(gateway)
+
+    (row,) = await load_calls()
+    assert reply.value.probability_yes == 0.25
+    assert row["cost_nano"] == row["reserved_nano"]  # no usage was told: the worst case stands
+
+
+async def test_a_leaked_marker_ends_the_matter(gateway, groq):
+    """The model followed the data or repeats its prompt; another try would too."""
+    groq.fault("leak", times=5)
+
+    with pytest.raises(LlmReplyInvalid, match="marker"):
+        await ask(gateway)
+
+    assert len(groq.calls) == 1
+
+
+async def test_an_answer_without_usage_is_booked_at_its_worst(gateway, groq, load_calls):
+    """Missing is not zero."""
+    groq.fault("no_usage")
+
+    await ask(gateway)
+
+    (row,) = await load_calls()
+    assert row["prompt_tokens"] is None
+    assert row["cost_nano"] == row["reserved_nano"]
+
+
+async def test_a_model_without_the_mode_steps_down_and_is_remembered(make_gateway, groq):
+    """Capabilities are learnt once, not at each call."""
+    groq.fault("mode_unsupported", times=2)
+
+    async with make_gateway(models=(SMALL,)) as gateway:
+        await ask(gateway)
+        await ask(gateway)
+
+    modes = [
+        (c["response_format"]["type"], c["response_format"].get("json_schema", {}).get("strict")) for c in groq.calls
+    ]
+    assert modes == [("json_schema", True), ("json_schema", False), ("json_object", None), ("json_object", None)]
+
+
+async def test_a_model_that_wraps_its_json_is_understood(make_gateway, groq):
+    """Best effort means thoughts and code fences around the object."""
+    groq.fault("wrapped")
+
+    async with make_gateway(models=("qwen/qwen3.8-27b",)) as gateway:
+        reply = await ask(gateway)
+
+    assert reply.model == "qwen/qwen3.8-27b"
+    assert groq.calls[0]["response_format"]["json_schema"]["strict"] is False
+    assert len(groq.calls) == 1
+
+
+async def test_the_cap_holds_while_many_ask_at_once(make_gateway, groq, load_calls):
+    """Forty calls at once against money for a few: the booked sum stays below the cap, and no call is made beyond it."""
+    async with make_gateway(daily_cap_usd=Decimal("0.002"), purpose_shares={Purpose.FORECAST: 1.0}) as gateway:
+        outcomes = await asyncio.gather(*(ask(gateway) for _ in range(40)), return_exceptions=True)
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BudgetExhausted)]
+    rows = await load_calls()
+    assert refused
+    assert len(rows) == len(groq.calls) == 40 - len(refused)
+    assert 0 < sum(row["cost_nano"] for row in rows) <= 2_000_000
+
+
+async def test_a_used_up_share_is_told_before_work_is_queued(make_gateway, groq):
+    """Jobs leave their units for tomorrow instead of letting each die of the same cap."""
+    async with make_gateway(daily_cap_usd=Decimal("0.002")) as gateway:
+        assert await gateway.unready_reason(Purpose.FORECAST) is None  # its share is 0.0011
+        await ask(gateway)
+        await ask(gateway)
+
+        assert "forecast share of the daily cap is used up" in await gateway.unready_reason(Purpose.FORECAST)
+    assert len(groq.calls) == 2
+
+
+async def test_the_kill_switch_is_read_before_each_call(make_gateway, groq):
+    """An operator's stop works at once, without a restart."""
+    reasons = []
+    async with make_gateway(kill_switch=lambda: reasons[-1] if reasons else None) as gateway:
+        await ask(gateway)
+        reasons.append("paused by the operator")
+
+        assert gateway.off_reason == "paused by the operator"
+        with pytest.raises(LlmRefused, match="paused by the operator"):
+            await ask(gateway)
+    assert len(groq.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("over", "words"), [({"api_key": None}, "no GROQ_API_KEY"), ({"enabled": False}, "AI_ANALYSIS_ENABLED")]
+)
+async def test_an_off_gateway_says_why_and_asks_nobody(make_gateway, groq, load_calls, over, words):
+    """Callers skip in words; nothing is reserved, nothing is sent."""
+    async with make_gateway(**over) as gateway:
+        assert words in gateway.off_reason
+        assert words in await gateway.unready_reason(Purpose.FORECAST)
+        with pytest.raises(LlmRefused, match=words):
+            await ask(gateway)
+
+    assert groq.calls == []
+    assert await load_calls() == []
+
+
+async def test_a_local_server_is_asked_under_its_own_path_without_a_key(store):
+    """Ollama and llama.cpp serve /v1/; the SDK posts to /openai/v1/ whatever it is told."""
+    async with GroqServer(prefix="/v1", headers={}, models=("llama3.2:3b",)) as local:
+        options = GatewayOptions(base_url=local.url, path_prefix="/v1/", models=("llama3.2:3b",))
+        async with Gateway(store, options) as gateway:
+            assert gateway.off_reason is None
+            reply = await ask(gateway)
+
+    (call,) = local.calls
+    assert reply.cost_usd == 0
+    assert not {"include_reasoning", "service_tier", "reasoning_effort"} & set(call)
+
+
+async def test_a_service_that_is_not_there_costs_nothing(make_gateway, load_calls, unused_port):
+    """A connection that was never made cannot have been billed."""
+    async with make_gateway(base_url=f"http://127.0.0.1:{unused_port}", models=(SMALL,)) as gateway:
+        with pytest.raises(LlmUnavailable):
+            await ask(gateway)
+
+    assert {(row["state"], row["cost_nano"]) for row in await load_calls()} == {("released", 0)}
+
+
+async def test_the_key_never_shows(make_gateway, groq, load_calls, capsys):
+    """Not in the options' text, not in errors, not in rows, not in the log."""
+    groq.fault("key")
+    gateway = make_gateway()
+    async with gateway:
+        with pytest.raises(LlmRefused) as caught:
+            await ask(gateway)
+
+    printed = capsys.readouterr()
+    everything = f"{gateway._options!r} {caught.value} {await load_calls()} {printed.out} {printed.err}"
+    assert "secret-key" not in everything
+
+
+async def test_the_service_runs_as_a_process_of_its_own():
+    """The demo starts it so: one JSON line when it listens, faults by HTTP, a clean end on SIGTERM."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fakes.groq", "--port", "0", "--seed", "7",
+        stdout=asyncio.subprocess.PIPE, cwd=Path.cwd(),
+    )  # fmt: skip
+    try:
+        url = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["url"]
+        async with httpx.AsyncClient(base_url=url) as client:
+            models = await client.get("/openai/v1/models")
+            faulted = await client.post("/control/fault", json={"kind": "unavailable", "times": 1})
+            answer = await client.post(
+                "/openai/v1/chat/completions",
+                json={"model": SMALL, "messages": []},
+                headers={"authorization": "Bearer k"},
+            )
+        process.send_signal(signal.SIGTERM)
+        code = await asyncio.wait_for(process.wait(), 10)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert SMALL in {row["id"] for row in models.json()["data"]}
+    assert faulted.status_code == 204
+    assert answer.status_code == 503
+    assert code == 0

@@ -1,0 +1,78 @@
+"""The walk over a listing: it ends where the venue says so, and never runs in a circle."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from agent.errors import VenueDataError
+from agent.venues.base import Page
+from agent.venues.walk import walk
+from tests.factories import NOON, make_market, make_quote
+
+
+class Listing:
+    """Pages with their next cursors, handed out in order; the last one for ever."""
+
+    def __init__(self, *pages: tuple[list[str], str | None]) -> None:
+        self._pages = list(pages)
+        self.params: list[dict[str, str]] = []
+
+    async def fetch_json_bytes(self, url: str, params: Mapping[str, str] | None = None) -> tuple[bytes, float | None]:
+        self.params.append(dict(params or {}))
+        return b"", 7.0
+
+    def parse(self, body: bytes, fetched_at: datetime) -> Page:
+        keys, cursor = self._pages.pop(0) if len(self._pages) > 1 else self._pages[0]
+        return Page(
+            markets=[make_market(market_key=f"kalshi:{key}") for key in keys],
+            quotes=[make_quote(market_key=f"kalshi:{key}") for key in keys],
+            n_records=len(keys),
+            next_cursor=cursor,
+        )
+
+
+async def walked(listing: Listing, max_pages: int = 10) -> list[Page]:
+    """The walk to its end."""
+    pages = walk(
+        listing,
+        "https://venue.test/events",
+        {"status": "open"},
+        cursor_param="cursor",
+        parse=listing.parse,
+        now=lambda: NOON,
+        max_pages=max_pages,
+    )
+    return [page async for page in pages]
+
+
+async def test_an_empty_page_is_not_the_end() -> None:
+    """Only the missing cursor is."""
+    listing = Listing((["A"], "1"), ([], "2"), (["B"], None))
+    pages = await walked(listing)
+    assert [len(page.markets) for page in pages] == [1, 0, 1]
+    assert listing.params == [{"status": "open"}, {"status": "open", "cursor": "1"}, {"status": "open", "cursor": "2"}]
+    assert pages[0].age_s == 7.0
+
+
+async def test_a_cursor_that_comes_twice_is_an_error() -> None:
+    """A parameter the venue ignores gives page one for ever."""
+    listing = Listing((["A"], "1"))
+    with pytest.raises(VenueDataError, match="came twice"):
+        await walked(listing)
+    assert len(listing.params) == 2
+
+
+async def test_a_listing_without_end_is_an_error() -> None:
+    """Fresh cursors for ever look like progress."""
+    listing = Listing(*((["A"], str(number)) for number in range(20)))
+    with pytest.raises(VenueDataError, match="not at the end after 5 pages"):
+        await walked(listing, max_pages=5)
+
+
+async def test_a_market_listed_twice_is_kept_once() -> None:
+    """It may belong to two events, or slip to the next page while the list moves."""
+    pages = await walked(Listing((["A", "B", "A"], "1"), (["B", "C"], None)))
+    assert [[market.venue_market_id for market in page.markets] for page in pages] == [["A", "B"], ["C"]]
+    assert [len(page.quotes) for page in pages] == [2, 1]
+    assert [page.n_dropped for page in pages] == [{"listed twice": 1}, {"listed twice": 1}]
