@@ -76,22 +76,16 @@ class Daemon:
             await self._stopping.wait()
             self._systemd.tell("STOPPING=1")
             log.info("stopping", action="stopping")
-            await self._finish_jobs(timers)
+            self._clock.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(JOBS_STOP_S):
+                    await house.runner.settled()
             if house.sender is not None and sending is not None:
                 house.sender.stop()
                 await asyncio.wait({sending}, timeout=SENDER_STOP_S)
-                sending.cancel()
-            for task in others:
+                others.append(sending)
+            for task in (timers, *others):
                 task.cancel()
-
-    async def _finish_jobs(self, timers: asyncio.Task[None]) -> None:
-        """Start no more jobs; those that run get their limit, and are recovered at the next start beyond it."""
-        self._clock.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(JOBS_STOP_S):
-                while self._house.runner.running:
-                    await asyncio.sleep(0.05)
-        timers.cancel()
 
     # What people and machines ask
 

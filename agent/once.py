@@ -14,7 +14,9 @@ async def run_once(settings: Settings, jobs: Sequence[str]) -> list[RunResult]:
     """Run each job in order; "sync" sends everything pending. Raises: AlreadyRunning, StoreError."""
     with data_dir_lock(settings.data_dir):
         async with open_house(settings) as house:
-            return [await _sync(house) if job == "sync" else await house.runner.run(job, trigger="once") for job in jobs]
+            return [
+                await _sync(house) if job == "sync" else await house.runner.run(job, trigger="once") for job in jobs
+            ]
 
 
 async def _sync(house: House) -> RunResult:

@@ -60,7 +60,10 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
             _stand_aside(ctx, gateway, reason, len(chosen))
             return
         outcomes = await ctx.map(
-            chosen, key=_key, fn=lambda pattern: _analysed(store, gateway, pattern, ctx.run_id), lane="llm"
+            chosen,
+            key=_key,
+            fn=lambda pattern: _analysed(store, gateway, pattern, ctx.run_id),
+            lane=gateway.models[0],
         )
         for outcome in outcomes:
             done = outcome.error is None

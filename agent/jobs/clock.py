@@ -80,6 +80,7 @@ class JobClock:
         self._specs = [spec for spec in runner.specs.values() if spec.enabled]
         self._last: dict[str, datetime] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopped = False
 
     async def run(self) -> None:
         """Recover, then start what is due until cancelled. Raises: StoreError as the task group's."""
@@ -92,9 +93,13 @@ class JobClock:
             while True:
                 self._beat()
                 now = to_the_ms(self._clock())
-                for spec in self._specs:
+                for spec in () if self._stopped else self._specs:
                     await self._look(group, spec, now)
                 await self._sleep(self._pause_s())
+
+    def stop(self) -> None:
+        """Start nothing more. Runs under way go on, and the loop beats, until `run` is cancelled."""
+        self._stopped = True
 
     def next_due(self) -> dict[str, datetime]:
         """When each enabled job is due next."""
@@ -113,7 +118,7 @@ class JobClock:
         busy = spec.name in self._tasks or self._runner.busy(spec.name)
         if busy and spec.missed == "all":
             return  # each slot is wanted: it stays owed until the run under way has ended
-        missed, run = (owed.missed, owed.run) if not busy else (owed.missed + owed.run, ())
+        missed, run = (owed.missed, owed.run) if not busy else ([*owed.missed, *owed.run], [])
         if missed:
             await self._save_missed(spec.name, missed, "still running" if busy else "nobody was looking", now)
         self._last[spec.name] = max([*missed, *run], default=now if last is None else min(last, now))
@@ -132,7 +137,8 @@ class JobClock:
         async def one_after_another() -> None:
             try:
                 for slot in slots:
-                    await self._runner.run(name, slot, trigger)
+                    if not self._stopped:  # else it stays owed: the ledger does not know it
+                        await self._runner.run(name, slot, trigger)
             finally:
                 del self._tasks[name]
 

@@ -148,7 +148,7 @@ class _Run:
             self.markets,
             key=lambda market: f"predict:{market.market_key}:{stem}",
             fn=lambda market: self._forecast(market, experiment, model),
-            lane="default" if model is None else "llm",
+            lane=model or "default",
         )
         for outcome in outcomes:
             self._take(outcome)

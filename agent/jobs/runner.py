@@ -282,6 +282,12 @@ class Runner:
         """Whether a run of this job is under way or about to be."""
         return self._locks[name].locked()
 
+    async def settled(self) -> None:
+        """Return once each job's run under way, if there was one, has ended."""
+        for lock in self._locks.values():
+            async with lock:
+                pass
+
     async def run(self, name: str, slot: datetime | None = None, trigger: Trigger = "timer") -> RunResult:
         """Run a job for a slot, after the run of it that is under way, if one is.
 

@@ -50,11 +50,11 @@ def migrate(dsn: str) -> list[str]:
         connection.exec_driver_sql("select pg_advisory_lock(%(key)s)", {"key": LOCK_KEY})
         connection.commit()
         try:
-            done = _upgrade(connection)
-            done += _refresh_functions(connection)
-            secure(connection)
-            made = connection.exec_driver_sql("select ensure_partitions()").scalar_one()
-            connection.commit()
+            done = _upgrade(connection) + _refresh_functions(connection)
+            with connection.begin():
+                _execute_script(connection, ROLE_FILE)
+            with connection.begin():
+                made = connection.exec_driver_sql("select ensure_partitions()").scalar_one()
             if made:
                 done.append(f"made {made} price partitions")
         finally:
@@ -65,15 +65,9 @@ def migrate(dsn: str) -> list[str]:
 
 
 def secure_database(dsn: str) -> None:
-    """Set the rights of the edge's role again: PostgreSQL does not copy a template's rights to its copies."""
-    with _connect(dsn) as connection:
-        secure(connection)
-
-
-def secure(connection: Connection) -> None:
-    """Leave the edge's role with its two functions and nothing else."""
-    _execute_script(connection, ROLE_FILE)
-    connection.commit()
+    """Leave the edge's role with its two functions here; PostgreSQL does not copy a template's rights to its copies."""
+    with _connect(dsn) as connection, connection.begin():
+        _execute_script(connection, ROLE_FILE)
 
 
 def _connect(dsn: str) -> Connection:
@@ -101,19 +95,19 @@ def _refresh_functions(connection: Connection) -> list[str]:
     """Apply the function files if their text differs from what this database was given last."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in FUNCTION_FILES)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    connection.exec_driver_sql("create table if not exists applied_functions (digest text not null)")
-    if connection.exec_driver_sql("select digest from applied_functions").scalar() == digest:
-        connection.commit()
-        return []
-    for path in FUNCTION_FILES:
-        _execute_script(connection, path)
-    connection.exec_driver_sql("delete from applied_functions")
-    connection.exec_driver_sql("insert into applied_functions values (%(digest)s)", {"digest": digest})
-    connection.commit()
+    with connection.begin():
+        connection.exec_driver_sql("create table if not exists applied_functions (digest text not null)")
+        if connection.exec_driver_sql("select digest from applied_functions").scalar() == digest:
+            return []
+        for path in FUNCTION_FILES:
+            _execute_script(connection, path)
+        connection.exec_driver_sql("delete from applied_functions")
+        connection.exec_driver_sql("insert into applied_functions values (%(digest)s)", {"digest": digest})
     return [f"functions refreshed ({digest[:12]})"]
 
 
 def _execute_script(connection: Connection, path: Path) -> None:
+    """Run a whole file on the driver below. Inside `begin()` only: SQLAlchemy commits nothing it did not begin."""
     raw = connection.connection.driver_connection
     if not isinstance(raw, psycopg.Connection):
         raise TypeError("migrations run on psycopg")

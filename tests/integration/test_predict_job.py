@@ -229,13 +229,14 @@ async def test_required_results_are_handed_on_and_their_absence_is_a_skip(store,
 
     blend.run = run
 
-    await predict(experiments=[blend, *Registry.load(["market_prior"])])
+    result = await predict(experiments=[blend, *Registry.load(["market_prior"])])
 
     record = await load_record(store.reader)
     assert {(p.market_key, p.experiment, p.probability_yes) for p in record} == {
         (KEYS[1], "market_prior", 0.42),
         (KEYS[1], "blend", 0.21),
     }
+    assert (result.state, result.counts["skipped"], result.counts["failed"]) == ("ok", 2, 0)
 
 
 @pytest.mark.parametrize("value", [1.2, -0.1, float("nan"), float("inf")])

@@ -291,6 +291,53 @@ async def test_what_is_not_recovered_is_failed_with_the_reason(world, over, away
     assert (why or "") in (run.reason or "")
 
 
+async def test_a_stopped_clock_lets_a_run_finish_and_starts_nothing_more(world):
+    """What a daemon asked to stop does not begin stays owed and is made up for at the next start."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(ctx: RunContext, slot: datetime) -> None:
+        world.slots.append(slot)
+        entered.set()
+        await leave.wait()
+
+    async with world.loop(slow, missed="all").started() as loop:
+        world.clock.forward(minutes=30)
+        await loop.look()
+        await entered.wait()
+        loop.timer.stop()
+        leave.set()
+        await loop.jobs_end()
+        world.clock.forward(minutes=15)
+        await loop.look()
+        stopped = list(world.slots)
+    async with world.loop(missed="all").started() as loop:
+        await loop.jobs_end()
+
+    assert stopped == [NOON + timedelta(minutes=15)]
+    assert world.slots == [NOON + timedelta(minutes=minutes) for minutes in (15, 30, 45)]
+
+
+async def test_a_stopped_clock_gives_no_slot_up(world):
+    """A slot that passes while the last run finishes is the next start's to run, not missed."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(ctx: RunContext, slot: datetime) -> None:
+        entered.set()
+        await leave.wait()
+
+    async with world.loop(slow).started() as loop:
+        await entered.wait()
+        loop.timer.stop()
+        world.clock.forward(minutes=15)
+        await loop.look()
+        leave.set()
+        await loop.jobs_end()
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+
+    assert world.slots == [NOON + timedelta(minutes=15)]
+
+
 async def test_a_bug_in_one_job_leaves_the_others_running(world, store, clock):
     """Analysis that trips over a title must not stop collection."""
 

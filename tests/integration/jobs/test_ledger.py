@@ -83,12 +83,13 @@ async def test_prune_forgets_old_runs_with_their_results_but_never_the_last_slot
     old = [await run_at(store, NOON + timedelta(days=day)) for day in range(3)]
     hand = await run_at(store, NOON + timedelta(days=2, minutes=1), trigger="hand")
     running = await run_at(store, NOON, job="other", state="running")
+    other = await run_at(store, NOON + timedelta(hours=1), job="other")
 
     async with store.write() as tx:
         n_gone = await prune(tx, older_than=timedelta(days=90), now=NOON + timedelta(days=200))
 
     assert n_gone == 3
-    assert {run.run_id for run in await load_runs(store.reader)} == {old[2].run_id, running.run_id}
+    assert {run.run_id for run in await load_runs(store.reader)} == {old[2].run_id, running.run_id, other.run_id}
     assert await load_kept(store.reader, old[0].run_id) == []
     assert await load_kept(store.reader, hand.run_id) == []
     assert len(await load_kept(store.reader, old[2].run_id)) == 1

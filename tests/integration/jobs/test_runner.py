@@ -330,7 +330,8 @@ async def test_a_lane_bounds_what_runs_at_once(make_runner):
             most["sum"] = max(most["sum"], sum(running.values()))
             if most["sum"] == 7:
                 full.set()
-            await full.wait()  # nobody leaves before all places are taken
+            await full.wait()  # nobody leaves before all places are taken,
+            await asyncio.sleep(0)  # nor before one too many had its chance
             running[lane] -= 1
             return Unit(None)
 

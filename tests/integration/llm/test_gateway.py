@@ -178,6 +178,28 @@ async def test_without_a_model_left_the_gateway_is_off(make_gateway, groq):
     assert len(groq.calls) == 1
 
 
+async def test_a_call_that_waits_its_turn_is_stopped_too(make_gateway, groq, load_calls):
+    """A queue may be minutes long: the switch is read again when the turn comes, and what was not sent costs nothing."""
+    reasons = []
+    # Room for one call a minute until the first answer says otherwise.
+    async with make_gateway(kill_switch=lambda: reasons[-1] if reasons else None, requests_per_minute=1.0) as gateway:
+        groq.fault("slow", seconds=0.3)
+        first = asyncio.create_task(ask(gateway))
+        await asyncio.wait_for(groq.arrived.wait(), 10)
+        second = asyncio.create_task(ask(gateway))
+        while len(await load_calls()) < 2:  # until the second has reserved, and waits
+            await asyncio.sleep(0)
+        reasons.append("paused by the operator")
+
+        await first
+        with pytest.raises(LlmRefused, match="paused by the operator"):
+            await second
+
+    states = [(row["state"], row["outcome"]) for row in await load_calls()]
+    assert states == [("booked", "ok"), ("released", "abandoned")]
+    assert len(groq.calls) == 1
+
+
 async def test_a_refused_key_stops_everything_at_once(gateway, groq, load_calls):
     """One call, then silence until a person acts; nothing is charged."""
     groq.fault("key", times=100)

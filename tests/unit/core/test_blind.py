@@ -57,10 +57,12 @@ def test_a_question_about_prices_stays_whole(text):
 
 def test_blind_takes_the_words_and_leaves_the_rest():
     """The same question, each text cleaned."""
-    market = make_market(rules_text="Resolves by statement. Yes trades at 0.42.", close_time=None)
+    told = "By statement. Yes trades at 0.42."
+    market = make_market(title=told, event_title=told, proposition=told, rules_text=told, close_time=None)
 
     question = blind(market)
 
-    assert question.title == market.title
-    assert question.rules_text == f"Resolves by statement. {LEFT_OUT}"
+    for text in (question.title, question.event_title, question.proposition, question.rules_text):
+        assert text == f"By statement. {LEFT_OUT}"
+    assert question.category == market.category
     assert question.close_time is None

@@ -174,8 +174,6 @@ def test_every_detector_has_its_own_name():
 
 def test_findings_come_strongest_first():
     """What is bounded later is bounded at the weak end."""
-    board = Board(
-        [history("polymarket:0xa", [0.4, 0.4, 0.5]), history("polymarket:0xb", [0.4, 0.4, 0.6])], NOON
-    )
+    board = Board([history("polymarket:0xa", [0.4, 0.4, 0.5]), history("polymarket:0xb", [0.4, 0.4, 0.6])], NOON)
 
     assert [finding.market_key for finding in findings(board, BUILT_IN)] == ["polymarket:0xb", "polymarket:0xa"]
