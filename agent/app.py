@@ -19,8 +19,9 @@ from agent.experiments.registry import Registry
 from agent.jobs.analyse import AnalyseOptions, analyse_job
 from agent.jobs.benchmark import benchmark_job
 from agent.jobs.collect import collect_job
+from agent.jobs.context import Job
 from agent.jobs.predict import PredictOptions, predict_job
-from agent.jobs.runner import Job, JobSpec, Runner
+from agent.jobs.runner import JobSpec, Runner
 from agent.jobs.table import TIMERS
 from agent.llm.gateway import Gateway, GatewayOptions
 from agent.settings import Settings

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 import rich_click as click
 
-from agent.errors import ConfigError, OddsdError
+from agent.errors import ConfigError, NotRunning, OddsdError
 from agent.jobs.table import TIMERS
 from agent.settings import Settings, load_settings
 
@@ -125,7 +125,7 @@ def run_now(job: str, config: Path | None, as_json: bool) -> None:
 @json_option
 def status(config: Path | None, as_json: bool) -> None:
     """Show what the daemon says about itself; exit 0 running, 3 not running."""
-    from agent.status.control import NotRunning, call
+    from agent.status.control import call
     from agent.status.report import Report
     from agent.status.snapshot import load_snapshot
 

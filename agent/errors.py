@@ -16,6 +16,15 @@
         StoreBusy *                another process holds the file
         StoreFull                  no space left
         SchemaMismatch             a newer or foreign file; exit 78
+      JobError
+        UnknownJob                 no job has this name; exit 64
+        UnitDead                   a unit of work failed for good
+      ControlError
+        NotRunning                 nobody listens on the control socket; exit 3
+        ControlForbidden           this user may not use it; exit 77
+        ControlTimeout *           no answer in time; exit 69
+        ControlRefused             the daemon could not do it; exit 69
+        SnapshotUnreadable         the last report is not for us, or not whole; exit 4
       AlreadyRunning               another daemon owns the data directory; exit 75
 
 `*` = retryable. Foreign exceptions are mapped once, in the client that met them. Sending has a tree of its own,
@@ -111,6 +120,54 @@ class SchemaMismatch(StoreError):
     """The file is newer than this program, or not ours."""
 
     exit_code = 78
+
+
+class JobError(OddsdError):
+    """The engine cannot do what was asked."""
+
+
+class UnknownJob(JobError):
+    """No job has this name."""
+
+    exit_code = 64
+
+
+class UnitDead(JobError):
+    """A unit failed for good, now or in an earlier try; the message is its error's."""
+
+
+class ControlError(OddsdError):
+    """Asking the daemon failed."""
+
+    exit_code = 69
+
+
+class NotRunning(ControlError):
+    """Nobody listens on the control socket."""
+
+    exit_code = 3
+
+
+class ControlForbidden(ControlError):
+    """The socket is there, but this user may not use it."""
+
+    exit_code = 77
+
+
+class ControlTimeout(ControlError):
+    """The daemon is there and did not answer in time."""
+
+    retryable = True
+
+
+class ControlRefused(ControlError):
+    """The daemon answered that it could not do it."""
+
+
+class SnapshotUnreadable(ControlError):
+    """The last report is there, but not for us or not whole."""
+
+    exit_code = 4  # status unknown, as LSB has it
 
 
 class AlreadyRunning(OddsdError):

@@ -83,6 +83,12 @@ class EmbeddedServer:
         """Start again after `kill()`, at the same address."""
         self._running().ensure_postgres_running()
 
+    def set_option(self, name: str, value: str) -> None:
+        """Change a server option that a reload applies; it outlives restarts."""
+        with psycopg.connect(self.dsn(OWNER), autocommit=True) as connection:
+            connection.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            connection.execute("select pg_reload_conf()")
+
     def create_database(self, name: str, *, template: str = "template1") -> None:
         """A new database. Raises: psycopg.errors.DuplicateDatabase."""
         with psycopg.connect(self.dsn(OWNER), autocommit=True) as connection:

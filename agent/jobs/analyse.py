@@ -15,7 +15,7 @@ import uuid_utils
 from agent.core.clamps import Situation, Verdict, clamp, expiry
 from agent.core.instants import to_the_ms
 from agent.errors import AnalysisError
-from agent.jobs.runner import Job, RunContext, Unit
+from agent.jobs.context import Job, RunContext, Unit
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway, Reply
 from agent.llm.prompt import Prompt, quote_numbers, render_analysis, system_text

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from agent.core import movement
 from agent.core.movement import Standing
-from agent.jobs.runner import Job, RunContext, Unit
+from agent.jobs.context import Job, RunContext, Unit
 from agent.store.checks import load_standings, save_checks
 from agent.store.db import Store, Tx
 from sync.records import Check, Movement

@@ -13,7 +13,7 @@ import uuid_utils
 from agent.core.patterns.base import Board, Detector, Finding, History
 from agent.core.patterns.registry import findings, news
 from agent.errors import VenueError
-from agent.jobs.runner import Job, RunContext, Unit
+from agent.jobs.context import Job, RunContext, Unit
 from agent.store.db import Store, Tx
 from agent.store.markets import load_markets, save_markets
 from agent.store.patterns import load_recent_scores, save_patterns

@@ -23,7 +23,7 @@ from agent.core.record import GENESIS_HASH
 from agent.errors import AnalysisError, OddsdError
 from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip, SightedContext
 from agent.experiments.registry import Registry
-from agent.jobs.runner import Job, Outcome, RunContext, Unit
+from agent.jobs.context import Job, Outcome, RunContext, Unit
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway, Reply
 from agent.llm.prompt import Prompt

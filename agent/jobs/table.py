@@ -18,6 +18,6 @@ class Timer:
 TIMERS: Mapping[str, Timer] = {
     "collect": Timer("*/15 * * * *", "latest", 840),  # must be over before the next quarter hour
     "analyse": Timer("5,20,35,50 * * * *", "latest", 600),  # five minutes after the collect it reads
-    "benchmark": Timer("2 * * * *", "latest", 600),  # the full hour's collect has landed by then
+    "benchmark": Timer("10 * * * *", "latest", 600),  # the hour's collect has landed, its books are still young
     "predict": Timer("0 7 * * *", "latest", 3600),
 }

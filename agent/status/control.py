@@ -23,7 +23,14 @@ from typing import Any, Self
 import msgspec
 import structlog
 
-from agent.errors import AlreadyRunning, OddsdError
+from agent.errors import (
+    AlreadyRunning,
+    ControlForbidden,
+    ControlRefused,
+    ControlTimeout,
+    NotRunning,
+    OddsdError,
+)
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 16 * 1024 * 1024  # a long timeline; more is a bug at the other end
@@ -34,31 +41,6 @@ _MODE = 0o660
 Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 
 log = structlog.get_logger("control")
-
-
-class NotRunning(OddsdError):
-    """Nobody listens on the control socket."""
-
-    exit_code = 3
-
-
-class ControlForbidden(OddsdError):
-    """The socket is there, but this user may not use it."""
-
-    exit_code = 77
-
-
-class ControlTimeout(OddsdError):
-    """The daemon is there and did not answer in time."""
-
-    retryable = True
-    exit_code = 69
-
-
-class ControlRefused(OddsdError):
-    """The daemon answered that it could not do it."""
-
-    exit_code = 69
 
 
 class ControlServer:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.errors import OddsdError
+from agent.errors import SnapshotUnreadable
 from agent.status.report import Report
 
 _MODE = 0o640  # the operators' group may read it
@@ -22,12 +22,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     written_at: datetime
     report: Report
-
-
-class SnapshotUnreadable(OddsdError):
-    """The file is there, but not for us or not whole."""
-
-    exit_code = 4  # status unknown, as LSB has it
 
 
 def save_snapshot(path: Path, report: Report, *, now: datetime) -> None:

@@ -134,8 +134,10 @@ class Store:
         """Finish the transaction in progress, fold the WAL into the file and let go of it."""
         async with self._lock:
             await self._reader_connection.close()
-            await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            await self._writer.close()
+            try:
+                await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                await self._writer.close()  # its thread would keep the process from ending
 
     async def __aenter__(self) -> Self:
         """The store itself."""
@@ -155,8 +157,9 @@ class Store:
         """
         async with self._lock:
             tx = Tx(self._writer)
-            await tx.execute("BEGIN IMMEDIATE")
             try:
+                # Inside: a cancelled await does not stop the statement, which the worker thread still runs.
+                await tx.execute("BEGIN IMMEDIATE")
                 yield tx
                 if tx.emitted:
                     await outbox.seal(tx, tx.emitted, now_ms=to_ms(self.clock()))
@@ -175,9 +178,9 @@ class Store:
             raise _mapped(exc, "COMMIT") from exc
 
     async def _rollback(self) -> None:
-        # After a commit that was already under way this finds no transaction: the data is safe, nothing to undo.
-        if self._writer.in_transaction:
-            await self._writer.rollback()
+        # Queued behind whatever was under way, and nothing where no transaction is left: whether one is open cannot
+        # be known here, for a cancelled BEGIN or COMMIT may still be waiting for the worker thread.
+        await self._writer.rollback()
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:

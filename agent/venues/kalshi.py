@@ -186,14 +186,14 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
     close_time = fields.time(market.close_time, "close_time")
     key = f"kalshi:{ticker}"
     record = Market(
-        market_key=key,
-        venue=Venue.KALSHI,
-        venue_market_id=ticker,
-        title=title,
-        status=status,
-        fetched_at=fetched_at,
-        event_id=event.event_id or fields.identifier(market.event_ticker, "event_ticker"),
-        event_title=event.title,
+        key,
+        Venue.KALSHI,
+        ticker,
+        title,
+        status,
+        fetched_at,
+        event.event_id or fields.identifier(market.event_ticker, "event_ticker"),
+        event.title,
         series_id=event.series_id,
         proposition=fields.line(market.yes_sub_title),
         outcome_labels=_LABELS,

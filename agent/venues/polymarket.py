@@ -204,14 +204,14 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
     yes_index = _yes_index(labels)
     status, resolution, value = _standing(market, len(labels), yes_index)
     record = Market(
-        market_key=key,
-        venue=Venue.POLYMARKET,
-        venue_market_id=venue_market_id,
-        title=title,
-        status=status,
-        fetched_at=fetched_at,
-        event_id=event.event_id,
-        event_title=event.title,
+        key,
+        Venue.POLYMARKET,
+        venue_market_id,
+        title,
+        status,
+        fetched_at,
+        event.event_id,
+        event.title,
         proposition=fields.line(market.groupItemTitle),
         outcome_labels=labels,
         token_ids=_tokens(market.clobTokenIds),
@@ -289,9 +289,9 @@ def _labels(value: str | list[str] | None) -> tuple[str, ...]:
 def _tokens(value: str | list[str] | None) -> tuple[str, ...]:
     """Text, not numbers: they overflow 64 bits and doubles."""
     if isinstance(value, str):
-        tokens = value[2:-2].split('", "')  # the usual spelling, at a third of what a decoder takes
-        if len(tokens) == 2 and value[:2] == '["' and value[-2:] == '"]' and "".join(tokens).isalnum():
-            return tuple(tokens)
+        first, _, second = value[2:-2].partition('", "')  # the usual spelling, at a quarter of what a decoder takes
+        if first.isdecimal() and second.isdecimal() and value[:2] == '["' and value[-2:] == '"]':
+            return first, second
     texts = _texts(value, "clobTokenIds")
     if texts and not "".join(texts).isalnum():
         raise VenueDataError(f"clobTokenIds: not ids: {value!r:.60}")

@@ -49,7 +49,9 @@ async def _start(folder: Path) -> tuple[Child, float]:
     config = folder / "oddsd.toml"
     # No job is due within the measurement: this is the daemon itself, with every loop on.
     never = "".join(f"[jobs.{job}]\nenabled = false\n" for job in ("collect", "analyse", "benchmark", "predict"))
-    config.write_text(f"data_dir = {json.dumps(str(folder / 'data'))}\nruntime_dir = {json.dumps(str(folder))}\n{never}")
+    config.write_text(
+        f"data_dir = {json.dumps(str(folder / 'data'))}\nruntime_dir = {json.dumps(str(folder))}\n{never}"
+    )
     ready = ReadySocket(folder / "notify.sock")
     began = time.perf_counter()
     child = await Child.start(

@@ -129,7 +129,9 @@ async def _start_outside_world(demo: Demo, stack: AsyncExitStack) -> None:
     python = BIN / "python"
     recordings = ["--recordings", demo.options.recordings] if demo.options.recordings else []
     with demo.stage("outside", "local exchange server and Groq-protocol server"):
-        exchange = await _child(demo, stack, "exchange", python, "-m", "tests.fakes.exchange", "--port", "0", *recordings)
+        exchange = await _child(
+            demo, stack, "exchange", python, "-m", "tests.fakes.exchange", "--port", "0", *recordings
+        )
         groq = await _child(demo, stack, "groq", python, "-m", "tests.fakes.groq", "--port", "0")
         demo.exchange = await exchange.until_json_line()
         demo.exchange["groq_url"] = (await groq.until_json_line())["url"]
@@ -284,7 +286,9 @@ def _counts(database: Path) -> dict[str, Any]:
         per_venue = {"polymarket": 0, "kalshi": 0}
         markets = dict(connection.execute("SELECT venue, count(*) FROM markets GROUP BY venue"))
         quotes = dict(
-            connection.execute("SELECT venue, count(*) FROM quotes q JOIN markets m ON m.id = q.market_id GROUP BY venue")
+            connection.execute(
+                "SELECT venue, count(*) FROM quotes q JOIN markets m ON m.id = q.market_id GROUP BY venue"
+            )
         )
         tables = ("patterns", "insights", "predictions", "checks")
         counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}

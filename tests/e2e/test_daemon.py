@@ -5,11 +5,13 @@ import json
 import sqlite3
 import time
 
+import aiomqtt
 import pytest
 
 from tests.demo.processes import BIN, clean_environment
 from tests.e2e.edge import Edge
 from tests.fakes.exchange import ExchangeServer
+from tests.fakes.mosquitto import Mosquitto, needs_mosquitto
 from tests.fakes.world import World
 
 QUIET = "".join(f"[jobs.{job}]\nenabled = false\n" for job in ("collect", "analyse", "benchmark", "predict"))
@@ -27,7 +29,9 @@ async def oddsd(*arguments: object) -> tuple[int, str, str]:
 
 async def test_it_runs_without_cloud_broker_key_or_network(tmp_path):
     """Nothing outside is a condition for starting: the house watches even when the line is down."""
-    async with Edge(tmp_path, polymarket_url="http://127.0.0.1:9", kalshi_url="http://127.0.0.1:9", tables=QUIET) as edge:
+    async with Edge(
+        tmp_path, polymarket_url="http://127.0.0.1:9", kalshi_url="http://127.0.0.1:9", tables=QUIET
+    ) as edge:
         child = await edge.start()
         code, out, _ = await oddsd("status", "--json", "--config", edge.config)
 
@@ -40,21 +44,23 @@ async def test_it_runs_without_cloud_broker_key_or_network(tmp_path):
 
 async def test_an_unreachable_cloud_only_grows_the_backlog(tmp_path):
     """Collecting never waits for sending."""
-    async with ExchangeServer(World(n_ticks=2)) as exchange:
-        async with Edge(
+    async with (
+        ExchangeServer(World(n_ticks=2)) as exchange,
+        Edge(
             tmp_path,
             database_url="postgresql://nobody@127.0.0.1:9/none",
             polymarket_url=exchange.polymarket_url,
             kalshi_url=exchange.kalshi_url,
             tables=QUIET,
-        ) as edge:
-            child = await edge.start()
-            first = await edge.ask("run_now", job="collect")
-            before = (await edge.ask("status"))["figures"]["pending_rows"]
-            exchange.forward()
-            second = await edge.ask("run_now", job="collect")
-            after = (await edge.ask("status"))["figures"]["pending_rows"]
-            assert await child.stop() == 0
+        ) as edge,
+    ):
+        child = await edge.start()
+        first = await edge.ask("run_now", job="collect")
+        before = (await edge.ask("status"))["figures"]["pending_rows"]
+        exchange.forward()
+        second = await edge.ask("run_now", job="collect")
+        after = (await edge.ask("status"))["figures"]["pending_rows"]
+        assert await child.stop() == 0
 
     assert (first["state"], second["state"]) == ("ok", "ok")
     assert after > before > 0
@@ -154,3 +160,26 @@ async def test_a_run_cut_off_by_kill_9_is_recovered_at_the_next_start(tmp_path):
 
     assert "running" not in states
     assert "ok" in states
+
+
+@needs_mosquitto
+async def test_status_reaches_a_broker_and_says_offline_at_the_end(tmp_path):
+    """The operator's dashboards hear of every start and of every orderly end."""
+    async with Mosquitto() as broker, aiomqtt.Client(broker.host, broker.port) as listener:
+        await listener.subscribe("oddsd/e2e/#")
+        async with Edge(tmp_path, mqtt_host=broker.host, mqtt_port=broker.port, tables=QUIET) as edge:
+            child = await edge.start()
+            heard = dict[str, str]()
+            async with asyncio.timeout(20):
+                async for message in listener.messages:
+                    heard[str(message.topic)] = bytes(message.payload).decode()
+                    if heard.get("oddsd/e2e/availability") == "online" and "oddsd/e2e/state" in heard:
+                        break
+                await child.stop()
+                async for message in listener.messages:
+                    if str(message.topic) == "oddsd/e2e/availability":
+                        last_word = bytes(message.payload).decode()
+                        break
+
+    assert json.loads(heard["oddsd/e2e/state"])["level"] == "ok"
+    assert last_word == "offline"

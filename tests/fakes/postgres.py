@@ -27,6 +27,9 @@ class EmbeddedPostgres:
     def start(self) -> "EmbeddedPostgres":
         """Start the server; the template is made with the first database."""
         self.server.start()
+        # A killed process loses nothing the system has; only a power cut would, and no test makes one.
+        for setting in ("fsync", "full_page_writes"):
+            self.server.set_option(setting, "off")
         return self
 
     def create_database(self) -> tuple[str, str]:
@@ -51,6 +54,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server and remove its directory."""
+        self.server.kill()  # quicker than a clean stop, and the directory goes with it
         self.server.stop()
         if self._owned_dir is not None:
             shutil.rmtree(self._owned_dir, ignore_errors=True)

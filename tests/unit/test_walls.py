@@ -68,7 +68,11 @@ def test_only_the_wiring_sees_everything(room):
     crossed = {
         str(path.relative_to(ROOT)): names
         for path in files(f"agent/{room}")
-        if (names := {name for name in reach(path, "agent") if name.split(".")[1:2] and name.split(".")[1] not in allowed})
+        if (
+            names := {
+                name for name in reach(path, "agent") if name.split(".")[1:2] and name.split(".")[1] not in allowed
+            }
+        )
     }
 
     assert not crossed

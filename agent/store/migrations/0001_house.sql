@@ -15,6 +15,7 @@ CREATE TABLE markets (
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX markets_event ON markets (venue, event_id);
+CREATE INDEX markets_open ON markets (venue) WHERE status = 'open';  -- the status screen counts them
 CREATE INDEX markets_end ON markets (end_time) WHERE status = 'open';
 
 -- Stored on change plus a heartbeat; unchanged looks only move markets.seen_at. WITHOUT ROWID keeps one market's

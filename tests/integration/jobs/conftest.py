@@ -8,7 +8,8 @@ import pytest
 import stamina
 
 from agent.errors import StoreError
-from agent.jobs.runner import TRIES, Job, JobSpec, Runner
+from agent.jobs.context import TRIES, Job
+from agent.jobs.runner import JobSpec, Runner
 from agent.store.db import Store
 from tests.conftest import ManualClock
 

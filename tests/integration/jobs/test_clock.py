@@ -10,8 +10,9 @@ import pytest
 from agent.errors import StoreError
 from agent.jobs import ledger
 from agent.jobs.clock import LONGEST_SLEEP_S, JobClock
+from agent.jobs.context import RunContext
 from agent.jobs.ledger import load_runs
-from agent.jobs.runner import JobSpec, RunContext, Runner
+from agent.jobs.runner import JobSpec, Runner
 from agent.store.db import Store
 from tests.conftest import ManualClock
 from tests.integration.jobs.conftest import broken_disk

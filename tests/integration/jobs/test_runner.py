@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from agent.errors import StoreBusy, StoreError, VenueRejected, VenueUnavailable
+from agent.errors import StoreBusy, StoreError, UnitDead, UnknownJob, VenueRejected, VenueUnavailable
+from agent.jobs.context import CHUNK, TRIES, RunContext, Unit
 from agent.jobs.ledger import load_kept, load_runs
-from agent.jobs.runner import CHUNK, TRIES, RunContext, Unit, UnitDead, UnknownJob
 from agent.store.db import Store, Tx
 from tests.integration.jobs.conftest import broken_disk
 

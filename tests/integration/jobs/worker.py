@@ -11,7 +11,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.jobs.runner import JobSpec, RunContext, Runner, Unit
+from agent.jobs.context import RunContext, Unit
+from agent.jobs.runner import JobSpec, Runner
 from agent.store.db import Store, Tx
 
 N_UNITS = 240

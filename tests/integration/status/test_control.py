@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.errors import AlreadyRunning, OddsdError
-from agent.status.control import (
-    MAX_REQUEST_BYTES,
-    ControlRefused,
-    ControlServer,
-    ControlTimeout,
-    NotRunning,
-    call,
-)
+from agent.errors import AlreadyRunning, ControlRefused, ControlTimeout, NotRunning, OddsdError
+from agent.status.control import MAX_REQUEST_BYTES, ControlServer, call
 
 
 class Desk:

@@ -5,8 +5,9 @@ import stat
 
 import pytest
 
+from agent.errors import SnapshotUnreadable
 from agent.status.report import report
-from agent.status.snapshot import SnapshotUnreadable, load_snapshot, save_snapshot
+from agent.status.snapshot import load_snapshot, save_snapshot
 from tests.unit.status.house import NOW, make_live, make_state
 
 REPORT = report(make_state(), make_live(), NOW)

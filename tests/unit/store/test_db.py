@@ -146,3 +146,22 @@ async def test_a_busy_file_is_named_as_such(store):
         other.close()
     assert raised.value.retryable
     assert "another process" in raised.value.advice
+
+
+@pytest.mark.parametrize("n_turns", range(4))
+async def test_a_write_cancelled_as_it_begins_leaves_no_transaction_open(store: Store, n_turns: int):
+    """The worker thread runs a BEGIN whose await was cancelled; a job's time limit once broke every write after it."""
+
+    async def write() -> None:
+        async with store.write():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write())
+    for _ in range(n_turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    async with store.write() as tx:
+        await tx.execute("INSERT INTO meta (key, value) VALUES ('after', '1')")
+    assert await store.reader.fetch_value("SELECT value FROM meta WHERE key = 'after'") == "1"

@@ -1,0 +1,240 @@
+"""What a job sees: a run's context with two calls, `step` and `map`, over units of work kept by key.
+
+A unit is asked for by key: kept already, it is not asked for again; else it waits for its lane, is tried again while
+its error may pass, and is kept in the transaction that stores its data.
+
+Law: a kept answer is never paid twice; a dead unit never stops the others; a cancellation waits for what is paid.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import stamina
+import structlog
+
+from agent.core.instants import Clock
+from agent.errors import OddsdError, StoreBusy, StoreError, StoreFull, UnitDead
+from agent.jobs import ledger
+from agent.jobs.ledger import ASKED_BY_A_PERSON, Kept, Run, Trigger
+from agent.store.db import Store, Tx
+
+T = TypeVar("T")
+
+CHUNK = 500  # units of a map that exist as tasks at once; 10,000 at once held the loop for 52 ms
+TRIES = 4  # of one unit within one run
+REASONS_SHOWN = 5  # a run's reason is read by people
+
+retrying = stamina.AsyncRetryingCaller(attempts=TRIES, timeout=None)
+log = structlog.get_logger("jobs")
+_unit_key: ContextVar[str | None] = ContextVar("unit_key", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a unit of work gives back: a value JSON can hold, and how to store the data that came with it."""
+
+    value: Any
+    save: Callable[[Tx], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one unit of a map ended: a value, or the error it died of."""
+
+    key: str
+    value: Any
+    error: str | None
+    from_kept: bool
+
+
+class Lanes:
+    """How much runs at once: over all jobs, and within each lane (a model, a venue)."""
+
+    def __init__(self, limits: Mapping[str, int]) -> None:
+        """`limits` by lane; "all" bounds the sum, "default" any lane without a limit of its own."""
+        self._limits = {"all": 32, "default": 8} | dict(limits)
+        self._all = asyncio.Semaphore(self._limits["all"])
+        self._lanes: dict[str, asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def place(self, lane: str) -> AsyncIterator[None]:
+        """Wait for a place in the lane, then for one in all: a narrow lane must not hold the others' places."""
+        if lane not in self._lanes:
+            self._lanes[lane] = asyncio.Semaphore(self._limits.get(lane, self._limits["default"]))
+        async with self._lanes[lane], self._all:
+            yield
+
+
+class Engine(Protocol):
+    """What a context needs of the runner that made it."""
+
+    store: Store
+    clock: Clock
+    lanes: Lanes
+
+    async def write(self, action: Callable[[Tx], Awaitable[T]]) -> T:
+        """One transaction, tried again while another process holds the file."""
+
+    def wait_s(self, exc: Exception, tries: int) -> bool | float:
+        """How long to wait before the next try; False where the error will not pass."""
+
+
+class RunContext:
+    """What a job may do in one run. `now` is frozen when the run begins."""
+
+    def __init__(self, engine: Engine, run: Run, trigger: Trigger, *, unit_timeout_s: float | None) -> None:
+        self.run_id, self.job, self.slot, self.now = run.run_id, run.job, run.slot, run.started_at
+        self.counts: dict[str, int] = {}
+        self._engine, self._run, self._trigger = engine, run, trigger
+        self._unit_timeout_s = unit_timeout_s
+        self._asked = set[str]()  # keys this run has asked for itself
+        self._reasons = dict[str, None]()  # a set that remembers its order
+
+    def count(self, **counts: int) -> None:
+        """Add to the run's numbers."""
+        for name, n in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + n
+
+    def partial(self, reason: str) -> None:
+        """Only part of the work was done, and why: the run ends as partial."""
+        self._reasons[reason] = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run is partial, in words; None where it is not."""
+        shown = list(self._reasons)[:REASONS_SHOWN]
+        if more := len(self._reasons) - len(shown):
+            shown.append(f"and {more} more")
+        return "; ".join(shown) or None
+
+    async def step(self, key: str, fn: Callable[[], Awaitable[Unit]]) -> Any:
+        """One unit of work; returns its value as JSON gives it back, fresh or kept.
+
+        The key names everything the result depends on and is unique within the job for ever.
+        Raises: UnitDead.
+        """
+        (outcome,) = await self.map([key], key=str, fn=lambda _: fn())
+        if outcome.error is not None:
+            raise UnitDead(outcome.error)
+        return outcome.value
+
+    async def map(
+        self,
+        items: Iterable[T],
+        key: Callable[[T], str],
+        fn: Callable[[T], Awaitable[Unit]],
+        *,
+        lane: str = "default",
+    ) -> list[Outcome]:
+        """One unit of work for each item, in the items' order; a dead one does not stop the others.
+
+        Items with the same key are one unit. A unit of this run that died makes the run partial.
+        """
+        if (outer := _unit_key.get()) is not None:
+            raise RuntimeError(f"job {self.job}: unit {outer} starts units of its own; its lane could wait for itself")
+        source, outcomes = iter(items), list[Outcome]()
+        while chunk := [(key(item), item) for item in islice(source, CHUNK)]:
+            ended = await self._chunk(dict(reversed(chunk)), fn, lane)  # reversed: the first of a key is the one asked
+            outcomes.extend(ended[name] for name, _ in chunk)
+        return outcomes
+
+    async def _chunk(self, items: dict[str, T], fn: Callable[[T], Awaitable[Unit]], lane: str) -> dict[str, Outcome]:
+        found = await ledger.load_results(self._engine.store.reader, self.job, items)
+        ended = {k.key: Outcome(k.key, k.value, k.error, True) for k in found.values() if self._holds(k)}
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._unit(key, item, fn, lane), name=f"{self.job}:{key}")
+                    for key, item in items.items()
+                    if key not in ended
+                ]
+        except ExceptionGroup as failures:
+            failure = _foremost(failures)
+            raise failure from failure.__cause__  # its own cause says whose fault it is
+        ended |= {task.result().key: task.result() for task in tasks}
+        for outcome in ended.values():
+            if outcome.error is not None and (not outcome.from_kept or found[outcome.key].run_id == self.run_id):
+                self.partial(f"{outcome.key}: {outcome.error}")
+        return ended
+
+    def _holds(self, kept: Kept) -> bool:
+        """A value holds for ever; an error holds until a person asks again."""
+        return kept.error is None or self._trigger not in ASKED_BY_A_PERSON or kept.key in self._asked
+
+    async def _unit(self, key: str, item: T, fn: Callable[[T], Awaitable[Unit]], lane: str) -> Outcome:
+        _unit_key.set(key)  # of this task alone: each unit is its own task
+        self._asked.add(key)
+        async with self._engine.lanes.place(lane):
+            started_at, tries = self._engine.clock(), 0
+
+            async def attempt() -> Unit:
+                nonlocal tries
+                tries += 1
+                async with asyncio.timeout(self._unit_timeout_s):
+                    return await fn(item)
+
+            unit, error = Unit(None), None
+            try:
+                unit = await retrying(lambda exc: self._engine.wait_s(exc, tries), attempt)
+            except StoreError:
+                raise
+            except (OddsdError, TimeoutError) as exc:
+                error = str(exc) or "no answer in time"
+                log.warning("unit died", action="unit_died", key=key, tries=tries, error=error)
+            value = msgspec.json.encode(unit.value)
+            kept = Kept(
+                key=key,
+                run_id=self.run_id,
+                value=msgspec.json.decode(value),
+                error=error,
+                attempts=tries,
+                started_at=started_at,
+                ended_at=self._engine.clock(),
+            )
+            await self._keep(kept, unit.save)
+        return Outcome(key, kept.value, error, False)
+
+    async def _keep(self, kept: Kept, save: Callable[[Tx], Awaitable[None]] | None) -> None:
+        """Data and kept row in one transaction; a cancellation waits for it, for the work is already paid."""
+
+        async def transaction(tx: Tx) -> None:
+            if save is not None:
+                await save(tx)
+            await ledger.keep(tx, self._run, kept)
+
+        task = asyncio.create_task(self._engine.write(transaction), name=f"{self.job}:{kept.key}:keep")
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+
+
+def _foremost(failures: ExceptionGroup[Exception]) -> Exception:
+    """The one error to go on with: a fault of the engine before a bug, else the first."""
+    return next((exc for exc in failures.exceptions if is_engine_fault(exc)), failures.exceptions[0])
+
+
+def is_engine_fault(exc: BaseException) -> bool:
+    """A store that cannot go on. A broken constraint, or a rule of our own, is the fault of the job that broke it."""
+    if isinstance(exc, BaseExceptionGroup):
+        return any(is_engine_fault(one) for one in exc.exceptions)
+    if isinstance(exc, StoreBusy | StoreFull):
+        return True
+    cause = exc.__cause__
+    return (
+        isinstance(exc, StoreError)
+        and isinstance(cause, sqlite3.Error)
+        and not isinstance(cause, sqlite3.IntegrityError)
+    )
+
+
+Job = Callable[[RunContext, datetime], Awaitable[None]]
