@@ -249,8 +249,23 @@ def load_settings(file: Path | None = None, *, known_jobs: tuple[str, ...] = ())
     return settings
 
 
-# Read by others: systemd's boot id, the file's own name, and the cloud's share of the names.
-_OTHER_ENVIRONMENT = {"config", "boot_id", "env"}
+# Read by others: the file's own name, systemd's boot id, and the cloud service where it shares the environment.
+_OTHER_ENVIRONMENT = frozenset(
+    [
+        "config",
+        "boot_id",
+        "env",
+        "redis_url",
+        "host",
+        "port",
+        "cors_origins",
+        "jwt_secret",
+        "metrics_token",
+        "pool_size",
+        "statement_timeout_s",
+        "drain_s",
+    ]
+)
 
 
 def _cross_faults(settings: Settings, known_jobs: tuple[str, ...]) -> list[str]:

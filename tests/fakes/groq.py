@@ -8,6 +8,7 @@ JSON line {"url"} and ends on SIGTERM.
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import random
@@ -86,6 +87,7 @@ class GroqServer:
     port: int = 0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)  # a call came in, answered or not
+    released: asyncio.Event = field(default_factory=asyncio.Event)  # set by a test: slow answers wait no longer
     _faults: deque[Fault] = field(default_factory=deque)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -155,7 +157,9 @@ class GroqServer:
         if refusal is not None:
             return refusal
         if fault is not None and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(fault.seconds):
+                    await self.released.wait()
         body = json.dumps(self._answer(request, None if fault is None else fault.kind)).encode()
         self.answered.set()
         return 200, {"content-type": "application/json", **self.headers}, body

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli
+from agent import cli, settings
 from agent.jobs.table import TIMERS
 from agent.settings import Settings
+from cloudapi import app as cloud_app
 from cloudapi import cli as cloud_cli
+from cloudapi.settings import CloudSettings
+from cloudapi.tiers import ENTITLEMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS, README = (ROOT / "docs" / "settings.md").read_text(), (ROOT / "README.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 
 
 def test_every_setting_is_documented_and_no_other():
@@ -35,3 +39,33 @@ def test_every_command_is_in_the_readme(command, group):
     """What the README does not name, a newcomer does not find."""
     for name in group.commands:
         assert re.search(rf"`{command} {name}\b", README), name
+
+
+def test_every_route_is_documented():
+    """What is not written down is found by accident."""
+    paths = {path for handler in cloud_app.HANDLERS for path in handler.paths}
+
+    assert not {path for path in paths if re.sub(r":\w+", "", path) not in API}
+
+
+def test_every_variable_of_the_service_is_documented():
+    """One table for whoever deploys it."""
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", API, re.MULTILINE))
+
+    assert {name.removeprefix("ODDSD_").lower() for name in documented} == set(CloudSettings.model_fields)
+
+
+def test_tiers_are_documented_as_the_code_has_them():
+    """A subscriber pays for what this table says."""
+    for tier, right in ENTITLEMENTS.items():
+        insights = "all" if right.insights_per_day is None else f"{right.insights_per_day} of the day"
+        row = (
+            f"| {tier} | {', '.join(right.series_intervals)} | {right.price_delay_s // 60} min | {insights} |"
+            f" {'yes' if right.predictions else 'no'} | {right.requests_per_minute} |"
+        )
+        assert row in API
+
+
+def test_the_edge_does_not_take_the_services_variables_for_misspelt_ones():
+    """Both may run in one environment, as on a developer's machine."""
+    assert set(CloudSettings.model_fields) <= settings._OTHER_ENVIRONMENT | set(Settings.model_fields)

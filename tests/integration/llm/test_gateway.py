@@ -183,13 +183,14 @@ async def test_a_call_that_waits_its_turn_is_stopped_too(make_gateway, groq, loa
     reasons = []
     # Room for one call a minute until the first answer says otherwise.
     async with make_gateway(kill_switch=lambda: reasons[-1] if reasons else None, requests_per_minute=1.0) as gateway:
-        groq.fault("slow", seconds=0.3)
+        groq.fault("slow", seconds=30)
         first = asyncio.create_task(ask(gateway))
         await asyncio.wait_for(groq.arrived.wait(), 10)
         second = asyncio.create_task(ask(gateway))
         while len(await load_calls()) < 2:  # until the second has reserved, and waits
             await asyncio.sleep(0)
         reasons.append("paused by the operator")
+        groq.released.set()
 
         await first
         with pytest.raises(LlmRefused, match="paused by the operator"):
@@ -355,6 +356,7 @@ async def test_the_kill_switch_is_read_before_each_call(make_gateway, groq):
     async with make_gateway(kill_switch=lambda: reasons[-1] if reasons else None) as gateway:
         await ask(gateway)
         reasons.append("paused by the operator")
+        groq.released.set()
 
         assert gateway.off_reason == "paused by the operator"
         with pytest.raises(LlmRefused, match="paused by the operator"):
