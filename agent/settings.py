@@ -251,7 +251,7 @@ def load_settings(file: Path | None = None, *, known_jobs: tuple[str, ...] = ())
 
 # Read by others: the file's own name, systemd's boot id, and the cloud service where it shares the environment.
 _OTHER_ENVIRONMENT = frozenset(
-    [
+    {
         "config",
         "boot_id",
         "env",
@@ -264,7 +264,7 @@ _OTHER_ENVIRONMENT = frozenset(
         "pool_size",
         "statement_timeout_s",
         "drain_s",
-    ]
+    }
 )
 
 
