@@ -44,7 +44,6 @@ class Daemon:
         self._systemd = ServiceManager()
         self._stopping = asyncio.Event()
         self._clock_beat_at: datetime | None = None
-        self._store_beat_at: datetime | None = None
         self._fed_at: datetime | None = None
         self._clock = JobClock(house.runner, house.clock, beat=self._beat)
         self._mqtt: MqttPublisher | None = None
@@ -127,10 +126,9 @@ class Daemon:
 
     async def _tend_once(self) -> None:
         """Write the snapshot, tell systemd, and feed the watchdog while every loop keeps its deadline."""
-        async with self._house.store.write() as tx:  # the writer answers, or the watchdog starves
+        async with self._house.store.write() as tx:  # a writer that hangs stops us here, and the watchdog starves
             await tx.fetch_value("SELECT 1")
         now = self._house.clock()
-        self._store_beat_at = now
         present = await self.report()
         self._systemd.tell(f"STATUS={status_line(present)}")
         try:
@@ -147,10 +145,7 @@ class Daemon:
             self._systemd.tell("WATCHDOG=1")
 
     def _pulses(self) -> list[Pulse]:
-        pulses = [
-            Pulse("job-clock", self._clock_beat_at, timedelta(seconds=60)),
-            Pulse("store", self._store_beat_at, timedelta(seconds=30)),
-        ]
+        pulses = [Pulse("job-clock", self._clock_beat_at, timedelta(seconds=60))]
         if self._house.sender is not None:
             state = self._house.sender.state
             # The longest attempt: connect, hello and the largest batch on the slowest line we wait for.

@@ -100,7 +100,7 @@ class Sender:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Ask the loop to end after the request in flight."""
+        """Ask the loop to end once nothing is pending, or at the first failure."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -131,19 +131,19 @@ class Sender:
                 raise SinkHeld("hello: a new stream was refused as a fork", advice="restart the cloud's migrations")
             self._mark(Link.CONNECTED)
             turn = 0
-            while not self._stop.is_set() and self._clock() - opened < SESSION_AGE:
+            while self._clock() - opened < SESSION_AGE:
                 self._mark(Link.CONNECTED)
                 batch = await self._outbox.next_batch(newest_first=turn % FRESH_EVERY == 0)
                 turn += 1
                 if batch is not None:
                     if not await self._send(session, batch, fence):
                         return False
-                elif until_empty:
+                elif until_empty or self._stop.is_set():
                     return True
                 else:
                     turn = 0
                     await self._idle(SESSION_AGE.total_seconds())
-            return self._stop.is_set()
+            return False
         finally:
             await session.close()
 

@@ -188,3 +188,30 @@ async def test_a_version_skew_holds_everything(store, cloud):
         await make_sender(store, cloud).drain()
 
     assert (await outbox.load_backlog(store.reader)).n_held == 0
+
+
+async def test_a_stop_sends_what_is_sealed_first(store, cloud):
+    """A clean shutdown leaves no backlog where the line is there."""
+    sender = make_sender(store, cloud)
+    task = asyncio.ensure_future(sender.run())
+    await until(lambda: sender.state.link is Link.CONNECTED)
+
+    await seal(store, "a", "b")
+    sender.stop()
+    await asyncio.wait_for(task, 5)
+
+    assert arrived(cloud) == ["a", "b"]
+
+
+async def test_a_stop_does_not_wait_for_an_absent_cloud(store, cloud):
+    """The backlog is safe on disk."""
+    cloud.connect_errors.extend(SinkUnavailable("connect: refused") for _ in range(1000))
+    await seal(store, "a")
+    sender = make_sender(store, cloud, jitter=lambda: 1.0)
+    task = asyncio.ensure_future(sender.run())
+    await until(lambda: sender.state.last_error is not None)
+
+    sender.stop()
+    await asyncio.wait_for(task, 5)
+
+    assert (await outbox.load_backlog(store.reader)).n_rows == 1
