@@ -38,10 +38,10 @@ log = structlog.get_logger("daemon")
 class Daemon:
     """One running oddsd. `run` returns when asked to stop."""
 
-    def __init__(self, settings: Settings, house: House) -> None:
+    def __init__(self, settings: Settings, house: House, systemd: ServiceManager) -> None:
         self._settings, self._house = settings, house
         self._started_at = house.clock()
-        self._systemd = ServiceManager()
+        self._systemd = systemd
         self._stopping = asyncio.Event()
         self._clock_beat_at: datetime | None = None
         self._fed_at: datetime | None = None
@@ -186,4 +186,5 @@ async def run(settings: Settings) -> None:
     with data_dir_lock(settings.data_dir):
         settings.runtime_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         async with open_house(settings) as house:
-            await Daemon(settings, house).run()
+            with contextlib.closing(ServiceManager()) as systemd:
+                await Daemon(settings, house, systemd).run()

@@ -2,6 +2,7 @@
 
 import socket
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from agent.status.systemd import ServiceManager
@@ -17,7 +18,8 @@ def test_a_status_with_signs_beyond_latin_arrives_as_utf_8(monkeypatch):
         ear.bind(str(path))
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
 
-        ServiceManager().tell("STATUS=● ok · 0 pending", "WATCHDOG=1")
+        with closing(ServiceManager()) as systemd:
+            systemd.tell("STATUS=● ok · 0 pending", "WATCHDOG=1")
 
         assert ear.recv(4096).decode() == "STATUS=● ok · 0 pending\nWATCHDOG=1"
 
@@ -26,4 +28,5 @@ def test_without_a_service_manager_nothing_happens(monkeypatch):
     """The daemon also runs in a terminal."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
-    ServiceManager().tell("READY=1")
+    with closing(ServiceManager()) as systemd:
+        systemd.tell("READY=1")
