@@ -146,7 +146,7 @@ def make_check(**over: Any) -> Check:
         "yes_price": 0.45,
         "no_price": 0.55,
         "abs_delta": 0.10,
-        "convergence_rate": -0.03,
+        "convergence_rate": 0.03,
         "cumulative_convergence": 0.03,
         "signed_move": 0.03,
     }

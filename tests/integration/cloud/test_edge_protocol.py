@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from cloudapi.queries.edge import count_landed
-from sync.records import MarketStatus
+from sync.records import MarketStatus, Record
 from tests.integration.cloud.edge import HandEdge, encode
 from tests.integration.cloud.made import (
     NOW,
@@ -183,27 +183,34 @@ async def test_hello_tells_what_was_applied_out_of_order(edge: HandEdge) -> None
     assert (await edge.hello())["acked"] == [[1, 20]]
 
 
+def spoiled(record: Record, old: str, new: str) -> str:
+    """A batch text with one thing wrong in it."""
+    text = encode([record])
+    assert old in text, f"nothing to spoil: {old}"
+    return text.replace(old, new)
+
+
 POISON = {
-    "price above 1": encode([make_quote("P")]).replace('"bid":0.4123', '"bid":1.5'),
-    "number too large": encode([make_quote("P")]).replace("123456789.25", "1e400"),
-    "not a number": encode([make_quote("P")]).replace('"bid":0.4123', '"bid":"NaN"'),
-    "time without zone": encode([make_quote("P")]).replace("Z", ""),
+    "price above 1": spoiled(make_quote("P"), '"bid":0.4123', '"bid":1.5'),
+    "number too large": spoiled(make_quote("P"), "123456789.25", "1e400"),
+    "not a number": spoiled(make_quote("P"), '"bid":0.4123', '"bid":"NaN"'),
+    "time without zone": spoiled(make_quote("P"), "Z", ""),
     "time a year ahead": encode([make_quote("P", fetched_at=NOW + timedelta(days=365))]),
-    "a word for a time": encode([make_quote("P")]).replace(encode([NOW])[2:-2], "infinity"),
-    "missing key": encode([make_quote("P")]).replace('"market_key"', '"other"'),
-    "foreign venue": encode([make_quote("P")]).replace("kalshi:", "elsewhere:"),
-    "bad enum": encode([make_market("P")]).replace('"status":"open"', '"status":"ajar"'),
-    "missing field": encode([make_market("P")]).replace('"title"', '"headline"'),
+    "a word for a time": spoiled(make_quote("P"), encode([NOW])[2:-2], "infinity"),
+    "missing key": spoiled(make_quote("P"), '"market_key"', '"other"'),
+    "foreign venue": spoiled(make_quote("P"), "kalshi:", "elsewhere:"),
+    "bad enum": spoiled(make_market("P"), '"status":"open"', '"status":"ajar"'),
+    "missing field": spoiled(make_market("P"), '"title"', '"headline"'),
     "NUL in a text": encode([make_market("P", title="a\0b")]),
     "text beyond the index": encode([make_market("P", title=" ".join(f"word{i}" for i in range(200_000)))]),
     "unknown kind": '[{"kind":"rumour","text":"x"}]',
     "no kind": '[{"text":"x"}]',
     "not an object": "[17]",
     "nothing": "[null]",
-    "confidence beyond its type": encode([make_insight()]).replace('"confidence":64', '"confidence":64000'),
+    "confidence beyond its type": spoiled(make_insight(), '"confidence":64', '"confidence":64000'),
     "evidence of another shape": '[{"kind":"pattern","pattern_id":"p","market_key":"kalshi:P","detector":"d","score":1,'
     '"evidence":[1],"detected_at":"2026-01-01T00:00:00Z"}]',
-    "list where a text list belongs": encode([make_insight()]).replace('["thin book","weather"]', "7"),
+    "list where a text list belongs": spoiled(make_insight(), '["thin book","weather"]', "7"),
 }
 
 
