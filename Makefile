@@ -1,12 +1,12 @@
 # Every command of a developer's day, one line each. `make demo` and `make test` need nothing but this checkout.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e bench lint fmt lock clean
+.PHONY: help setup demo test unit e2e bench match-report pattern-report lint fmt lock clean
 BIN := .venv/bin
 PYTHON ?= python3
 READY := .venv/.ready
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(READY): .locks/dev.txt pyproject.toml
 	@PYTHON=$(PYTHON) sh .ci/setup venv
@@ -26,8 +26,14 @@ unit: $(READY) ## the pure tests alone: seconds
 e2e: setup ## processes from start to stop
 	$(BIN)/pytest tests/e2e
 
+pattern-report: $(READY) ## what the detectors find in recorded series, and in their nulls
+	@$(BIN)/python -m tests.report.patterns
+
 bench: $(READY) ## speed and memory, each beside a baseline of the same run; JSON in .bench/
 	@$(BIN)/python -m tests.bench
+
+match-report: $(READY) ## precision and recall of matching on labelled pairs, both halves; JSON in .bench/ (PAIRS=1 each disagreement)
+	@$(BIN)/python -m tests.report.matching $(if $(PAIRS),--pairs)
 
 lint: $(READY) ## ruff and mypy strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

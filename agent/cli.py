@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,7 +81,9 @@ def run(config: Path | None) -> None:
 @click.argument("jobs", nargs=-1, required=True)
 @config_option
 @json_option
-def once(jobs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
+@click.option("--recordings", type=click.Path(path_type=Path), help="With collect: read the recorded files below here.")
+@click.option("--into", type=click.Path(path_type=Path), help="With --recordings: keep the database in this folder.")
+def once(jobs: tuple[str, ...], config: Path | None, as_json: bool, recordings: Path | None, into: Path | None) -> None:
     """Run JOBS to completion, in order, without the daemon: collect, predict, benchmark, analyse, sync.
 
     Leaves with 0 when all did all their work, 1 when one was partial, 2 when one failed.
@@ -90,6 +93,8 @@ def once(jobs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     if unknown:
         _fail(f"no such job: {', '.join(unknown)}", advice=f"the jobs are: {', '.join(TIMERS)}, sync", code=64)
     _configure_log(settings)
+    if recordings is not None:
+        _once_recordings(settings, jobs, recordings, into, as_json=as_json)
     from agent.once import run_once
 
     results = asyncio.run(run_once(settings, jobs))
@@ -105,6 +110,20 @@ def once(jobs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     raise SystemExit(EXIT_FAILED if "failed" in states else EXIT_PARTIAL if "partial" in states else 0)
 
 
+def _once_recordings(
+    settings: Settings, jobs: tuple[str, ...], folder: Path, into: Path | None, *, as_json: bool
+) -> NoReturn:
+    """The collect of recorded files; leaves with 0 when all were read, else 1."""
+    if jobs != ("collect",):
+        _fail("--recordings goes with the job collect alone", advice=None, code=64)
+    from agent.once import recordings_once
+    from agent.recordings import render
+
+    files = asyncio.run(recordings_once(settings, folder, into))
+    print(msgspec.json.encode(files).decode() if as_json else render(files))
+    raise SystemExit(EXIT_PARTIAL if any(file.error for file in files) else 0)
+
+
 @commands.command("run-now")
 @click.argument("job")
 @config_option
@@ -118,6 +137,33 @@ def run_now(job: str, config: Path | None, as_json: bool) -> None:
     if not as_json and result.get("reason"):
         print(result["reason"])
     raise SystemExit({"ok": 0, "partial": EXIT_PARTIAL}.get(result["state"], EXIT_FAILED))
+
+
+@commands.command()
+@click.argument("market")
+@click.option("--days", type=click.IntRange(1, 1500), default=30, show_default=True, help="How far back.")
+@config_option
+@json_option
+def backfill(market: str, days: int, config: Path | None, as_json: bool) -> None:
+    """Fetch MARKET's price history from its venue: through the running daemon, or without one.
+
+    MARKET is a market key, the venue's own id, or words only one title has.
+    """
+    from agent.once import backfill_once
+    from agent.status.control import call
+
+    settings = _settings(config)
+    try:
+        found = asyncio.run(call(settings.control_socket, "backfill", None, market=market, days=days))
+    except NotRunning:
+        _configure_log(settings)
+        found = msgspec.to_builtins(asyncio.run(backfill_once(settings, market, days)))
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{found['market_key']}  {found['title']}")
+    span = f", {found['first_at']:.16} to {found['last_at']:.16} UTC" if found["points"] else ""
+    print(f"{found['points']} points, {found['new']} of them new{span}  {' '.join(found['sources'])}".rstrip())
 
 
 @commands.command()
@@ -151,6 +197,38 @@ def status(config: Path | None, as_json: bool) -> None:
 
         Console().print(render(present, stale=stale))
     raise SystemExit(code)
+
+
+@commands.command()
+@click.argument("market")
+@config_option
+@json_option
+def why(market: str, config: Path | None, as_json: bool) -> None:
+    """Tell why MARKET was or was not sent, analysed and predicted; works with and without the daemon.
+
+    MARKET is a market key, the venue's own id, or a part of titles.
+    """
+    from agent.app import utc_now
+    from agent.why import render
+    from agent.why import why as load_why
+
+    found = asyncio.run(load_why(_settings(config), market, clock=utc_now))
+    print(msgspec.json.encode(found).decode() if as_json else render(found))
+
+
+@commands.command()
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="UTC day; today where none is given.")
+@config_option
+@json_option
+def spend(day: datetime | None, config: Path | None, as_json: bool) -> None:
+    """Show what a day's model calls cost, by purpose and model; works with and without the daemon."""
+    from agent.app import utc_now
+    from agent.spend import render
+    from agent.spend import spend as load_spend
+
+    asked = (day or utc_now()).date()
+    found = asyncio.run(load_spend(_settings(config), asked, clock=utc_now))
+    print(msgspec.json.encode(found).decode() if as_json else render(found))
 
 
 @commands.command("check-config")

@@ -10,13 +10,16 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 
 from agent.app import VERSION, House, collect_interval, open_house
+from agent.errors import ControlRefused
+from agent.jobs.backfill import DEFAULT_DAYS, backfill
 from agent.jobs.clock import JobClock
 from agent.settings import Settings
+from agent.spend import DaySpend, load_day_spend
 from agent.status.control import ControlServer
 from agent.status.liveness import Pulse, overdue
 from agent.status.mqtt import MqttOptions, MqttPublisher
@@ -25,6 +28,7 @@ from agent.status.snapshot import save_snapshot
 from agent.status.state import CloudLive, Live, LlmLive, MqttLive, load_state
 from agent.status.systemd import ServiceManager
 from agent.store.lock import data_dir_lock
+from agent.why import Why, load_why
 from sync.records import Venue
 from sync.sender import Link, SenderState
 
@@ -57,8 +61,11 @@ class Daemon:
         verbs: dict[str, Callable[[dict[str, object]], Awaitable[object]]] = {
             "status": self._verb_status,
             "run_now": self._verb_run_now,
+            "spend": self._verb_spend,
+            "why": self._verb_why,
+            "backfill": self._verb_backfill,
         }
-        async with ControlServer(self._settings.control_socket, verbs, long_verbs=("run_now",)):
+        async with ControlServer(self._settings.control_socket, verbs, long_verbs=("run_now", "backfill")):
             await self._tend_once()
             self._systemd.tell("READY=1")
             log.info("ready", action="ready", version=VERSION, host_id=self._settings.host_id)
@@ -71,6 +78,8 @@ class Daemon:
             others = [group.create_task(self._tend(), name="tend")]
             if self._mqtt is not None:
                 others.append(group.create_task(self._mqtt.run(), name="mqtt"))
+            if house.runner.specs["models"].enabled:
+                others.append(group.create_task(self._look_at_models(), name="models-at-start"))
             sending = None if house.sender is None else group.create_task(house.sender.run(), name="sender")
             await self._stopping.wait()
             self._systemd.tell("STOPPING=1")
@@ -94,6 +103,28 @@ class Daemon:
     async def _verb_run_now(self, request: dict[str, object]) -> object:
         return await self._house.runner.run(str(request.get("job")), trigger="hand")
 
+    async def _verb_backfill(self, request: dict[str, object]) -> object:
+        house, days = self._house, request.get("days")
+        return await backfill(
+            house.store,
+            house.details,
+            str(request.get("market")),
+            days=days if isinstance(days, int) else DEFAULT_DAYS,
+            now=house.clock(),
+        )
+
+    async def _verb_spend(self, request: dict[str, object]) -> DaySpend:
+        asked = str(request.get("day") or self._house.clock().date())
+        try:
+            day = date.fromisoformat(asked)
+        except ValueError as exc:
+            raise ControlRefused(f"{asked!r} is no day", advice="write it as 2026-01-31") from exc
+        cap_usd = self._settings.ai_daily_cap_usd
+        return await load_day_spend(self._house.store.reader, day, cap_usd=cap_usd)
+
+    async def _verb_why(self, request: dict[str, object]) -> list[Why]:
+        return await load_why(self._house.store.reader, str(request.get("market")))
+
     async def report(self) -> Report:
         """What the house says about itself now."""
         now = self._house.clock()
@@ -115,6 +146,10 @@ class Daemon:
         )
 
     # What the daemon does for itself
+
+    async def _look_at_models(self) -> None:
+        """A model that was retired while nobody looked is known before the first paid call."""
+        await self._house.runner.run("models")
 
     def _beat(self) -> None:
         self._clock_beat_at = self._house.clock()

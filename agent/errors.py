@@ -6,12 +6,14 @@
         VenueUnavailable *         network, 5xx, HTML where JSON belongs
         VenueRateLimited *         429
         VenueRejected              any other 4xx: our request is wrong
+          VenueNotFound            404: the venue does not know what was asked for
         VenueDataError             a payload that cannot be read; names the path and an excerpt
       AnalysisError
         LlmUnavailable *           network, 5xx, 429, 498
         LlmReplyInvalid            cut, not JSON, outside the schema or outside the request
         LlmRefused                 key, model or request refused for good
         BudgetExhausted            the day's cap is reached
+          CallsExhausted           one model's calls of the day are used up; another may have some left
       StoreError
         StoreBusy *                another process holds the file
         StoreFull                  no space left
@@ -25,6 +27,7 @@
         ControlTimeout *           no answer in time; exit 69
         ControlRefused             the daemon could not do it; exit 69
         SnapshotUnreadable         the last report is not for us, or not whole; exit 4
+      UnknownMarket                no market, or more than one, is meant; exit 64
       AlreadyRunning               another daemon owns the data directory; exit 75
 
 `*` = retryable. Foreign exceptions are mapped once, in the client that met them. Sending has a tree of its own,
@@ -74,6 +77,10 @@ class VenueRejected(VenueError):
     """The venue refuses the request as it stands."""
 
 
+class VenueNotFound(VenueRejected):
+    """The venue does not know what was asked for: an id, or a whole route."""
+
+
 class VenueDataError(VenueError):
     """A payload that cannot be read as what the venue promises."""
 
@@ -98,6 +105,10 @@ class LlmRefused(AnalysisError):
 
 class BudgetExhausted(AnalysisError):
     """The call could pass the cap, so it was not made."""
+
+
+class CallsExhausted(BudgetExhausted):
+    """This model's calls of the day are used up; another model may have some left."""
 
 
 class StoreError(OddsdError):
@@ -174,3 +185,9 @@ class AlreadyRunning(OddsdError):
     """Another daemon owns the data directory."""
 
     exit_code = 75
+
+
+class UnknownMarket(OddsdError):
+    """No market we hold is meant by these words, or more than one."""
+
+    exit_code = 64

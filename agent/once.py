@@ -1,10 +1,17 @@
 """Runs jobs to completion without the daemon: the same jobs, the same store, the same lock. For cron and for people."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from agent.app import House, open_house
+from agent.app import House, open_house, utc_now
+from agent.errors import ConfigError
+from agent.jobs.backfill import Backfilled, backfill
+from agent.jobs.detectors import load_detectors
 from agent.jobs.runner import RunResult
+from agent.recordings import FileCounts, collect_recordings
 from agent.settings import Settings
+from agent.store.db import Store
 from agent.store.lock import data_dir_lock
 from agent.store.outbox import load_backlog
 from sync.errors import TransportError
@@ -17,6 +24,31 @@ async def run_once(settings: Settings, jobs: Sequence[str]) -> list[RunResult]:
             return [
                 await _sync(house) if job == "sync" else await house.runner.run(job, trigger="once") for job in jobs
             ]
+
+
+async def recordings_once(settings: Settings, folder: Path, into: Path | None) -> list[FileCounts]:
+    """Collect from recorded files, into a database of its own that is gone afterwards unless `into` names a folder.
+
+    Raises: ConfigError, AlreadyRunning, StoreError.
+    """
+    _refuse_live(settings, into)
+    with TemporaryDirectory(prefix="oddsd-") as temporary:
+        target = into or Path(temporary)
+        with data_dir_lock(target):
+            async with await Store.open(target / "oddsd.db", clock=utc_now) as store:
+                return await collect_recordings(store, folder, load_detectors(settings.patterns))
+
+
+def _refuse_live(settings: Settings, into: Path | None) -> None:
+    if into is not None and into.resolve() == settings.data_dir.resolve():
+        raise ConfigError([f"{into}: recordings do not go into the data directory, where they would travel"])
+
+
+async def backfill_once(settings: Settings, words: str, days: int) -> Backfilled:
+    """Fetch the history of one market while no daemon runs. Raises: AlreadyRunning, UnknownMarket, VenueError."""
+    with data_dir_lock(settings.data_dir):
+        async with open_house(settings) as house:
+            return await backfill(house.store, house.details, words, days=days, now=house.clock())
 
 
 async def _sync(house: House) -> RunResult:

@@ -10,6 +10,7 @@ import re
 import socket
 import tomllib
 from decimal import Decimal
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from pydantic_settings import (
 
 from agent.core.instants import EPOCH
 from agent.errors import ConfigError
+from agent.settings_tables import RetentionSettings, SelectionSettings
 
 DEFAULT_FILE = Path("/etc/oddsd/oddsd.toml")
 
@@ -79,6 +81,12 @@ class Settings(BaseSettings):
     # Exchanges: public, no key
     venues: Annotated[tuple[Literal["polymarket", "kalshi"], ...], NoDecode] = ("polymarket", "kalshi")
     polymarket_url: str = "https://gamma-api.polymarket.com"
+    polymarket_clob_url: str | None = Field(
+        default=None, description="unset: the public order book host, if polymarket_url is the public one"
+    )
+    polymarket_data_url: str | None = Field(
+        default=None, description="unset: the public data host, if polymarket_url is the public one"
+    )
     kalshi_url: str = "https://external-api.kalshi.com/trade-api/v2"
 
     # Groq, or a local server that speaks its protocol
@@ -94,6 +102,12 @@ class Settings(BaseSettings):
     ai_fallback_models: Annotated[tuple[str, ...], NoDecode] = ("openai/gpt-oss-120b",)
     ai_daily_cap_usd: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
         default=Decimal("0.50"), description="expected use is about 0.06 USD a day; the cap holds under any load"
+    )
+    ai_daily_tokens: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        default=2_000_000, description="of all models; expected use is about 350,000 a day"
+    )
+    ai_daily_calls: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=900, description="of each model; the free plan ends at 1,000 a day and counts refused ones too"
     )
     ai_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(default=60.0, description="300 for a local model")
     ai_insights_per_tick: Annotated[int, Field(ge=0, le=500)] = 10
@@ -124,8 +138,17 @@ class Settings(BaseSettings):
     mqtt_tls_ca: Path | None = None
     mqtt_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_/-]+$")] = "oddsd"
 
+    # What is worth the effort, and how long it is kept
+    selection: SelectionSettings = Field(default=SelectionSettings(), description="[selection] gates and watch list")
+    retention: RetentionSettings = Field(default=RetentionSettings(), description="[retention] how long what is kept")
+
     # Jobs
     jobs: dict[str, JobSettings] = Field(default_factory=dict, description="[jobs.NAME] enabled, schedule")
+
+    # Patterns
+    patterns: dict[str, dict[str, bool | float]] = Field(
+        default_factory=dict, description="[patterns.NAME] enabled and thresholds of a detector; [patterns.guard]"
+    )
 
     @field_validator("venues", "ai_fallback_models", "processing_experiments", mode="before")
     @classmethod
@@ -137,9 +160,11 @@ class Settings(BaseSettings):
             return msgspec.json.decode(value)
         return [part.strip() for part in value.split(",") if part.strip()]
 
-    @field_validator("polymarket_url", "kalshi_url", "groq_base_url")
+    @field_validator("polymarket_url", "polymarket_clob_url", "polymarket_data_url", "kalshi_url", "groq_base_url")
     @classmethod
-    def _web_address(cls, value: str) -> str:
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"not a web address: {value!r}")
@@ -161,6 +186,11 @@ class Settings(BaseSettings):
     def control_socket(self) -> Path:
         """Where the daemon listens for the operator."""
         return self.runtime_dir / "control.sock"
+
+    @property
+    def kill_switch_path(self) -> Path:
+        """While this file is there no model is asked."""
+        return self.data_dir / "kill-switch"
 
     @property
     def snapshot_path(self) -> Path:
@@ -243,7 +273,7 @@ def load_settings(file: Path | None = None, *, known_jobs: tuple[str, ...] = ())
         raise ConfigError([f"{_chosen_file.path}: not TOML: {exc}"]) from exc
     except SettingsError as exc:
         raise ConfigError([f"{exc}: {exc.__cause__}"]) from exc
-    faults = _cross_faults(settings, known_jobs)
+    faults = _cross_faults(settings, known_jobs) + _pattern_faults(settings)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -280,6 +310,18 @@ def _cross_faults(settings: Settings, known_jobs: tuple[str, ...]) -> list[str]:
     ]
     unknown_jobs = [name for name in settings.jobs if known_jobs and name not in known_jobs]
     return faults + [f"jobs.{name}: no such job{_suggestion(name, known_jobs)}" for name in unknown_jobs]
+
+
+def _pattern_faults(settings: Settings) -> list[str]:
+    """Tables and thresholds no detector has. Packages are asked for names alone; their thresholds when they are loaded.
+
+    The detectors are imported only for who turns one: a command starts without them.
+    """
+    if not settings.patterns:
+        return []
+    from agent.core.patterns.registry import GROUP, table_faults
+
+    return table_faults(settings.patterns, others=[point.name for point in entry_points(group=GROUP)])
 
 
 def _sentence(error: Any) -> str:

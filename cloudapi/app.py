@@ -28,7 +28,7 @@ from cloudapi.db import keep_partitions, make_pool
 from cloudapi.live import Versions, listen_forever
 from cloudapi.metrics import Metrics
 from cloudapi.ratelimit import RateLimiter
-from cloudapi.routes import docs, health, insights, markets, predictions
+from cloudapi.routes import digests, docs, health, insights, markets, predictions
 from cloudapi.services import Services
 from cloudapi.settings import CloudSettings
 
@@ -45,6 +45,7 @@ HANDLERS = (
     markets.get_price,
     markets.get_series,
     insights.list_insights,
+    digests.list_digests,
     predictions.list_predictions,
     predictions.get_prediction,
     predictions.list_benchmarks,

@@ -37,9 +37,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return zlib.decompress(self.body).decode()
 
 
-def seal(records: Iterable[Record], *, stream_id: str, first_seq: int) -> Iterator[Batch]:
+def seal(records: Iterable[Record | msgspec.Raw], *, stream_id: str, first_seq: int) -> Iterator[Batch]:
     """Cut records into batches within both limits, numbering from first_seq without a gap.
 
+    A Raw is a record encoded already: what is stored and sent is encoded once.
     A single record larger than MAX_BYTES still gets a batch of its own: nothing is dropped for its size.
     """
     encode = msgspec.json.Encoder().encode

@@ -72,6 +72,14 @@ class TimeSensitivity(StrEnum):
     WEEKS = "WEEKS"
 
 
+class Sentiment(StrEnum):
+    """How a day felt across everything we watch."""
+
+    CALM = "CALM"
+    MIXED = "MIXED"
+    TENSE = "TENSE"  # large moves, thin books, much undecided
+
+
 class Movement(StrEnum):
     """What the market did against a prediction since the check before. Descriptive only."""
 
@@ -218,4 +226,48 @@ class Check(Record, frozen=True, kw_only=True, tag="check"):
     signed_move: float | None = None  # move of the mid toward the predicted side: the honest one
 
 
-Travelling = Market | Quote | Pattern | Insight | Prediction | Check
+class DigestMarket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One market of a digest: a model's sentence beside our own numbers of that moment."""
+
+    market_key: str
+    title: str
+    why: str
+    url: str | None = None
+    recommendation: Recommendation | None = None  # of our newest insight, after our rules
+    confidence: Percent | None = None
+    insight_id: str | None = None
+    bid: Probability | None = None
+    ask: Probability | None = None
+    probability_yes: Probability | None = None  # our newest price-blind forecast
+    moved: tuple[str, ...] = ()  # each rule of ours that put it elsewhere than the model did, in words
+
+
+class DigestArbitrage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Two legs that were cheaper together than what they pay; reckoned by us, no model asked."""
+
+    market_keys: tuple[str, ...]
+    summary: str
+    net_edge: float  # per contract, after fees
+
+
+class Digest(Record, frozen=True, kw_only=True, tag="digest"):
+    """One UTC day in short, from our own findings; one a day and edge."""
+
+    digest_id: str
+    day: date
+    created_at: datetime
+    sentiment: Sentiment
+    summary: str
+    top_picks: tuple[DigestMarket, ...]
+    avoid: tuple[DigestMarket, ...]
+    watch: tuple[DigestMarket, ...]
+    arbitrage: tuple[DigestArbitrage, ...]
+    markdown: str  # the same, rendered by us
+    n_considered: int  # markets the model was told of
+    n_dropped: int  # mentions of markets it was not told of, or named twice
+    model: str
+    prompt_version: str
+    cost_usd: Decimal
+
+
+Travelling = Market | Quote | Pattern | Insight | Prediction | Check | Digest

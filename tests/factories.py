@@ -6,6 +6,8 @@ from typing import Any
 
 from sync.records import (
     Check,
+    Digest,
+    DigestMarket,
     Insight,
     Market,
     MarketStatus,
@@ -15,6 +17,7 @@ from sync.records import (
     Prediction,
     Quote,
     Recommendation,
+    Sentiment,
     TimeSensitivity,
     Venue,
 )
@@ -151,3 +154,36 @@ def make_check(**over: Any) -> Check:
         "signed_move": 0.03,
     }
     return Check(**defaults | over)
+
+
+def make_digest(**over: Any) -> Digest:
+    """A quiet day with one market to watch."""
+    entry = DigestMarket(
+        market_key=MARKET_KEY,
+        title="Will the Fed cut rates in December?",
+        why="Our forecast is far from the price.",
+        recommendation=Recommendation.CAUTION,
+        confidence=55,
+        bid=0.40,
+        ask=0.44,
+        probability_yes=0.55,
+        moved=("not a top pick: our own verdict is CAUTION",),
+    )
+    defaults: dict[str, Any] = {
+        "digest_id": "01936f00-0000-7000-8000-000000000004",
+        "day": date(2026, 11, 21),
+        "created_at": NOON,
+        "sentiment": Sentiment.CALM,
+        "summary": "A quiet day.",
+        "top_picks": (),
+        "avoid": (),
+        "watch": (entry,),
+        "arbitrage": (),
+        "markdown": "# A quiet day\n",
+        "n_considered": 3,
+        "n_dropped": 0,
+        "model": "openai/gpt-oss-20b",
+        "prompt_version": "digest-1",
+        "cost_usd": Decimal("0.000731"),
+    }
+    return Digest(**defaults | over)

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from sync.records import Check, Insight, Market, Pattern, Prediction, Quote, Travelling
+from sync.records import Check, Digest, Insight, Market, Pattern, Prediction, Quote, Travelling
 
 Key = tuple[str, str]  # kind, natural key as text
 
@@ -25,6 +25,7 @@ SELECT 'quote', m.market_key || '@' || (extract(epoch FROM s.fetched_at) * 10000
 UNION ALL SELECT 'pattern', pattern_id FROM pattern
 UNION ALL SELECT 'insight', insight_id FROM insight
 UNION ALL SELECT 'prediction', prediction_id FROM prediction
+UNION ALL SELECT 'digest', digest_id FROM digest
 UNION ALL
 SELECT 'check', prediction_id || '@' || (extract(epoch FROM checked_at) * 1000000)::bigint FROM prediction_check
 """
@@ -62,6 +63,8 @@ def natural_key(record: Travelling) -> Key:
             return "insight", record.insight_id
         case Prediction():
             return "prediction", record.prediction_id
+        case Digest():
+            return "digest", record.digest_id
     kind = type(record).__struct_config__.tag
     return str(kind), f"{stem}@{round(at.timestamp() * 1_000_000)}"
 

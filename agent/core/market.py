@@ -41,6 +41,11 @@ def mid(bid: float | None, ask: float | None) -> float | None:
     return round((bid + ask) * 5e8) / 1e9  # nine digits, at a fifth of what round(x, 9) costs
 
 
+def yes_index(labels: Sequence[str]) -> int:
+    """Which outcome a YES price speaks of: the one labelled "Yes" wherever it stands, else the first."""
+    return next((index for index, label in enumerate(labels) if label.lower() == "yes"), 0)
+
+
 def end_time(market: Market) -> datetime | None:
     """When the answer is due, as far as the venue says: the nearer of its two ends.
 

@@ -6,7 +6,7 @@ the paid result. Without a model the run is fine and says why it did nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,19 +14,22 @@ import uuid_utils
 
 from agent.core.clamps import Situation, Verdict, clamp, expiry
 from agent.core.instants import to_the_ms
+from agent.core.selection import Question, Thresholds
 from agent.errors import AnalysisError
 from agent.jobs.context import Job, RunContext, Unit
+from agent.jobs.selecting import select
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway, Reply
 from agent.llm.prompt import Prompt, quote_numbers, render_analysis, system_text
-from agent.llm.safety import mark_unverified, new_marker, tidy
+from agent.llm.safety import known_numbers, mark_unverified, new_marker, tidy
 from agent.llm.schemas import ANALYSIS, AnalysisReply
-from agent.store.db import Store, Tx
+from agent.store.db import Store
 from agent.store.insights import load_insights_since, save_insight
 from agent.store.markets import load_markets
 from agent.store.patterns import load_patterns_since
 from agent.store.predictions import load_blind_forecasts
 from agent.store.quotes import load_latest_quotes, load_seen_at
+from agent.store.tx import Tx
 from sync.records import Insight, Pattern
 
 ONE_LINER_CHARS, TEXT_CHARS, RISK_CHARS, MAX_RISKS = 160, 1_500, 160, 5
@@ -42,6 +45,7 @@ class AnalyseOptions:
     look_back: timedelta = timedelta(hours=6)  # an older pattern is in the price by now
     rest: timedelta = timedelta(hours=2)  # the same detector on the same market is not asked about again before
     per_run: int = 10  # bounds a run's time; the day's money is the gateway's business
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
@@ -52,7 +56,8 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
         since = ctx.now - options.look_back
         patterns = await load_patterns_since(store.reader, since, options.above)
         insights = await load_insights_since(store.reader, since)
-        chosen = choose(patterns, insights, now=ctx.now, options=options)
+        worth = await _worth_it(store, patterns, options, ctx.now)
+        chosen = choose(worth, insights, now=ctx.now, options=options)
         ctx.count(patterns=len(patterns), analysed=0, failed=0, skipped=0)
         if not chosen:
             return
@@ -70,6 +75,14 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
             ctx.count(analysed=int(done and not outcome.from_kept), failed=int(not done))
 
     return analyse
+
+
+async def _worth_it(store: Store, patterns: Sequence[Pattern], options: AnalyseOptions, now: datetime) -> list[Pattern]:
+    """The patterns of markets that pass the gates of selection."""
+    markets = await load_markets(store.reader, {pattern.market_key for pattern in patterns})
+    passed = await select(store, Question.ANALYSE, list(markets.values()), options.thresholds, now)
+    keys = {market.market_key for market in passed}
+    return [pattern for pattern in patterns if pattern.market_key in keys]
 
 
 def choose(
@@ -123,10 +136,10 @@ def _insight(reply: Reply[AnalysisReply], pattern: Pattern, situation: Situation
     said, quote = reply.value, situation.quote
     numbers = [n for n in quote_numbers(quote).values() if n is not None]
     numbers += [n for n in pattern.evidence.values() if isinstance(n, int | float)]
-    supplied: list[str | float] = [prompt.user, float(said.confidence), *numbers]
+    known = known_numbers([prompt.user, float(said.confidence), *numbers])
 
     def words(text: str, limit: int) -> str:
-        return mark_unverified(tidy(text, limit), supplied)
+        return mark_unverified(tidy(text, limit), known)
 
     verdict = clamp(
         Verdict(

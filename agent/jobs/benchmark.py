@@ -14,7 +14,8 @@ from agent.core import movement
 from agent.core.movement import Standing
 from agent.jobs.context import Job, RunContext, Unit
 from agent.store.checks import load_standings, save_checks
-from agent.store.db import Store, Tx
+from agent.store.db import Store
+from agent.store.tx import Tx
 from sync.records import Check, Movement
 
 CHUNK = 5000  # predictions per transaction: the writer is free again within a tenth of a second

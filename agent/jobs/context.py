@@ -24,7 +24,8 @@ from agent.core.instants import Clock
 from agent.errors import OddsdError, StoreBusy, StoreError, StoreFull, UnitDead
 from agent.jobs import ledger
 from agent.jobs.ledger import ASKED_BY_A_PERSON, Kept, Run, Trigger
-from agent.store.db import Store, Tx
+from agent.store.db import Store
+from agent.store.tx import Tx
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import uuid_utils
 
 from agent.core.instants import from_ms, to_ms
-from agent.store.db import Reader, Row, Tx
+from agent.store.tx import Reader, Row, Tx
 
 Trigger = Literal["timer", "hand", "once", "recovery"]
 RunState = Literal["running", "ok", "partial", "failed", "missed"]

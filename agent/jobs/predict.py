@@ -20,18 +20,21 @@ import uuid_utils
 from agent.core.blind import blind
 from agent.core.instants import to_the_ms
 from agent.core.record import GENESIS_HASH
+from agent.core.selection import Question, Thresholds
 from agent.errors import AnalysisError, OddsdError
 from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip, SightedContext
 from agent.experiments.registry import Registry
 from agent.jobs.context import Job, Outcome, RunContext, Unit
+from agent.jobs.selecting import select
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway, Reply
 from agent.llm.prompt import Prompt
 from agent.llm.schemas import ModelReply, ReplySchema
-from agent.store.db import Store, Tx
+from agent.store.db import Store
 from agent.store.markets import load_open_closing
 from agent.store.predictions import append_predictions
 from agent.store.quotes import load_latest_quotes
+from agent.store.tx import Tx
 from sync.records import Market, Prediction, Quote
 
 R = TypeVar("R", bound=ModelReply)
@@ -48,6 +51,9 @@ class PredictOptions:
     within: bool = False  # also markets that close sooner
     limit: int = 40  # the busiest first
     models: tuple[str, ...] = ()  # none: the gateway's preferred one
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    # Looked at for each one taken: the gates stop some, and for the rest it is written down that they came too late.
+    candidates: int = 10
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,10 +98,12 @@ def predict_job(store: Store, registry: Registry, gateway: Gateway, options: Pre
 
     async def predict(ctx: RunContext, slot: datetime) -> None:
         start, end = window(options, slot)
-        markets = await load_open_closing(store.reader, start, end, options.limit)
+        closing = await load_open_closing(store.reader, start, end, options.limit * options.candidates)
+        markets = await select(store, Question.PREDICT, closing, options.thresholds, ctx.now, limit=options.limit)
         ctx.count(markets=len(markets), recorded=0, skipped=0, failed=0)
         if not markets:
-            ctx.partial(f"no open market closes between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+            which = f"none of {len(closing)} passes the gates of selection" if closing else "no open market closes"
+            ctx.partial(f"{which} between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
             return
         run_day = slot.astimezone(UTC).date()
         run = _Run(store=store, gateway=gateway, options=options, ctx=ctx, run_day=run_day, markets=markets)

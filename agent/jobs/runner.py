@@ -25,7 +25,8 @@ from agent.errors import ConfigError, OddsdError, StoreBusy, UnknownJob
 from agent.jobs import ledger
 from agent.jobs.context import Job, Lanes, RunContext, is_engine_fault, retrying
 from agent.jobs.ledger import Run, RunState, Trigger
-from agent.store.db import Store, Tx
+from agent.store.db import Store
+from agent.store.tx import Tx
 
 T = TypeVar("T")
 MissedPolicy = Literal["none", "latest", "all"]

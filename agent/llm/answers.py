@@ -11,7 +11,7 @@ import msgspec
 from agent.llm.calls import RawReply
 from agent.llm.faults import CallFailed, Fault, FaultKind
 from agent.llm.models import JsonMode
-from agent.llm.schemas import ModelReply, ReplySchema
+from agent.llm.schemas import MarketReply, ModelReply, ReplySchema
 
 R = TypeVar("R", bound=ModelReply)
 
@@ -44,16 +44,18 @@ def _object_in(text: str, mode: JsonMode) -> str:
 def _decoded(text: str, schema: ReplySchema[R]) -> R:
     try:
         value = msgspec.json.decode(text, type=schema.reply)
-    except (msgspec.MsgspecError, UnicodeError) as exc:
+    except msgspec.ValidationError as exc:
         raise _failed(FaultKind.INVALID, f"the answer does not fit the schema {schema.name}: {exc}") from exc
+    except (msgspec.MsgspecError, UnicodeError) as exc:
+        raise _failed(FaultKind.BAD_JSON, f"the answer is not JSON: {exc}") from exc
     if (wrong := _fault_of(value, schema)) is not None:
         raise _failed(FaultKind.INVALID, f"the answer {wrong}")
     return value
 
 
 def _fault_of(reply: ModelReply, schema: ReplySchema[Any]) -> str | None:
-    """What a well-formed answer gets wrong about its request."""
-    if reply.market not in schema.aliases:
+    """What a well-formed answer gets wrong about its request; lists of many markets are weeded by who asked."""
+    if isinstance(reply, MarketReply) and reply.market not in schema.aliases:
         return f"speaks of {reply.market[:20]!r}, which was not asked about"
     return None
 

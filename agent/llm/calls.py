@@ -6,7 +6,6 @@ can cost at most is computed here: every token is at least one byte, so bytes bo
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,9 +35,9 @@ class Call:
         return len(self._text().encode("utf-8", "replace")) + _FRAME_TOKENS
 
     @property
-    def likely_tokens(self) -> int:
-        """A prompt size that is nearly right, plus the answer's: for the minute's limit. 3.2 characters a token."""
-        return math.ceil(len(self._text()) / 3.2 * 1.15) + self.max_completion_tokens
+    def n_chars(self) -> int:
+        """Characters of the prompt, which an estimate turns into tokens."""
+        return len(self._text())
 
     @property
     def prompt_hash(self) -> str:
@@ -79,6 +78,9 @@ class Wire(Protocol):
 
     async def send(self, call: Call) -> RawReply:
         """Make one call. Raises: CallFailed."""
+
+    async def list_models(self) -> bytes:
+        """The service's own list of models, as it came. Raises: CallFailed."""
 
     async def close(self) -> None:
         """Let go of the connections."""

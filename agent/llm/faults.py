@@ -17,9 +17,9 @@ from agent.llm.limits import parse_duration
 class FaultKind(StrEnum):
     """Each kind has its own treatment in the gateway."""
 
-    BAD_JSON = "bad_json"  # best effort failed; the text may still be readable
+    BAD_JSON = "bad_json"  # no JSON at all: the mode does not hold this model
     CUT = "cut"  # the completion budget ended before the JSON did
-    INVALID = "invalid"  # read, and not an answer to what was asked
+    INVALID = "invalid"  # JSON, and not an answer to what was asked
     LEAKED = "leaked"  # the fence's marker came back: the model followed the data, or repeats its prompt
     MODE_UNSUPPORTED = "mode_unsupported"
     MODEL_GONE = "model_gone"

@@ -2,7 +2,8 @@
 
 Law: no call without a durable reservation, no answer without validation, no default in place of an answer. A failed
 call is a row and an error, never a number. Retries are decided by `agent.llm.retries`, money by `agent.llm.budget`,
-pace by `agent.llm.limits`; this file only puts them in order. Jobs and experiments are the callers.
+pace by `agent.llm.limits`, pauses by `agent.llm.breaker`; this file only puts them in order. Jobs and experiments are
+the callers.
 """
 
 import asyncio
@@ -14,67 +15,34 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
-import msgspec
 import structlog
-import uuid_utils
 
 from agent.core.instants import to_ms
-from agent.errors import AnalysisError, LlmRefused, LlmReplyInvalid, LlmUnavailable
+from agent.errors import AnalysisError, CallsExhausted, LlmRefused, LlmReplyInvalid, LlmUnavailable
 from agent.llm.answers import read, rescued
 from agent.llm.booking import Trace
-from agent.llm.budget import Budget, Purpose, usd_from_nano
-from agent.llm.calls import Call, RawReply, Wire, response_format, system_words
+from agent.llm.breaker import Breaker
+from agent.llm.budget import Budget, usd_from_nano
+from agent.llm.calls import Call, RawReply, Wire
 from agent.llm.faults import CallFailed, Fault, FaultKind
-from agent.llm.limits import Limiter, ModelLimits
-from agent.llm.models import FREE, JsonMode, Price, Profile, chain_of, profile_of
+from agent.llm.listing import read_listing
+from agent.llm.models import JsonMode
+from agent.llm.options import GatewayOptions
 from agent.llm.prompt import Prompt
+from agent.llm.question import Question
 from agent.llm.retries import Decision, Plan, Step, decide
+from agent.llm.roster import ModelState, Roster
 from agent.llm.schemas import ModelReply, ReplySchema
 from agent.store.db import Store
-from agent.store.llm_calls import CallRow
+from agent.store.llm_models import load_models, save_json_mode, save_listed
 
-GROQ_URL = "https://api.groq.com"
-GROQ_PREFIX = "/openai/v1/"
-BREAKER_S, BREAKER_CAP_S = 60.0, 900.0  # away after a call whose every try failed; doubles while it goes on
+# Failures in a row over all models: a service that is down, or a request of ours that is wrong each time.
+ALL_FAILURES, ALL_PAUSE_S, ALL_PAUSE_CAP_S = 6, 300.0, 3600.0
 
 R = TypeVar("R", bound=ModelReply)
 log = structlog.get_logger("llm")
-
-
-class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway is told at start; every default has its reason."""
-
-    api_key: str | None = None  # none: off, and everything else runs
-    base_url: str = GROQ_URL
-    path_prefix: str = GROQ_PREFIX  # "/v1/" for Ollama and llama.cpp
-    models: tuple[str, ...] = ("openai/gpt-oss-20b", "openai/gpt-oss-120b")  # the two with strict schemas
-    timeout_s: float = 60.0  # of one call; a local server wants 300
-    daily_cap_usd: Decimal = Decimal("0.50")  # expected use is about 0.06
-    # Forecasts are the record, so most of it; what the others leave, the digest still has.
-    purpose_shares: dict[str, float] = msgspec.field(
-        default_factory=lambda: {
-            Purpose.FORECAST: 0.55,
-            Purpose.ANALYSIS: 0.30,
-            Purpose.DIGEST: 0.10,
-            Purpose.MATCHING: 0.05,
-        }
-    )
-    enabled: bool = True
-    # The free plan's, until headers say otherwise.
-    requests_per_minute: float = 30.0
-    tokens_per_minute: float = 8_000.0
-    max_parked_s: float = 30.0  # a longer wait is another model's chance, or the next run's
-
-    @property
-    def is_local(self) -> bool:
-        """A server of one's own: bills nobody and refuses parameters only Groq knows."""
-        return self.path_prefix != GROQ_PREFIX
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"GatewayOptions(base_url={self.base_url!r}, models={self.models!r}, key={self.api_key is not None})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,44 +56,12 @@ class Reply(Generic[R]):
     call_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask(Generic[R]):
-    """One question, whichever model answers it."""
-
-    purpose: str
-    schema: ReplySchema[R]
-    prompt: Prompt
-    market_key: str | None
-    run_id: str | None
-
-    @property
-    def version(self) -> str:
-        return prompt_version(self.prompt, self.schema)
-
-
-@dataclass(slots=True)
-class _ModelState:
-    """What this process learnt about a model."""
-
-    profile: Profile
-    price: Price
-    mode: JsonMode
-    limiter: Limiter
-    gone: str | None = None
-    strikes: int = 0  # calls in a row whose every try failed
-
-
 class _ModelOut(Exception):
     """This model cannot answer; another may."""
 
     def __init__(self, error: AnalysisError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def prompt_version(prompt: Prompt, schema: ReplySchema[Any]) -> str:
-    """Names prompt and schema together: a change of either is another version."""
-    return f"{prompt.version}/{schema.version}"
 
 
 class Gateway:
@@ -151,20 +87,27 @@ class Gateway:
         self._store, self._options = store, options
         self._kill_switch, self._make_wire = kill_switch, wire
         self._sleep, self._jitter, self._monotonic = sleep, jitter, monotonic
-        self._budget = Budget(store, daily_cap_usd=options.daily_cap_usd, shares=options.purpose_shares)
-        names, self.notes = chain_of(options.models)
-        self._models = {name: self._state(name) for name in names}
+        self._budget = Budget(
+            store,
+            daily_cap_usd=options.daily_cap_usd,
+            shares=options.purpose_shares,
+            daily_tokens=options.daily_tokens,
+            daily_calls=options.daily_calls,
+        )
+        self._roster = Roster(options, monotonic=monotonic)
+        self._breaker = Breaker(n_to_open=ALL_FAILURES, open_s=ALL_PAUSE_S, cap_s=ALL_PAUSE_CAP_S)
         self._wire: Wire | None = None
         self._opening = asyncio.Lock()
         self._stopped: str | None = None
 
     async def __aenter__(self) -> Self:
-        """Count what a dead process left open as spent."""
-        for note in self.notes:
+        """Count what a dead process left open as spent, and recall what it had learnt."""
+        for note in self._roster.notes:
             log.warning("model replaced", action="model_replaced", reason=note)
         n = await self._budget.recover(older_than=timedelta(seconds=self._options.timeout_s))
         if n:
             log.warning("calls abandoned", action="calls_abandoned", n=n)
+        self._roster.recall(await load_models(self._store.reader), self._store.clock())
         return self
 
     async def __aexit__(
@@ -177,18 +120,25 @@ class Gateway:
     @property
     def models(self) -> tuple[str, ...]:
         """Real ids of the models still in use, the preferred one first."""
-        return tuple(name for name, state in self._models.items() if state.gone is None)
+        return self._roster.names
 
     @property
     def off_reason(self) -> str | None:
         """Why no model is asked at all, in words; None while the gateway works."""
+        if (silent := self.silent_reason) is not None:
+            return silent
+        if not self.models:
+            gone = "; ".join(f"{name}: {why}" for name, why in self._roster.gone.items())
+            return f"no model is left to ask ({gone or 'none is configured'})"
+        return None
+
+    @property
+    def silent_reason(self) -> str | None:
+        """Why the service is not spoken to at all, not even about its models."""
         if not self._options.enabled:
             return "model calls are switched off (AI_ANALYSIS_ENABLED)"
         if not self._options.api_key and not self._options.is_local:
             return "no GROQ_API_KEY is set: analyses and model forecasts are off, everything else runs"
-        if not self.models:
-            gone = "; ".join(f"{name}: {state.gone}" for name, state in self._models.items())
-            return f"no model is left to ask ({gone or 'none is configured'})"
         return self._stopped or self._kill_switch()
 
     async def unready_reason(self, purpose: str) -> str | None:
@@ -198,17 +148,35 @@ class Gateway:
         """
         if (off := self.off_reason) is not None:
             return off
-        waits = [self._models[name].limiter.parked_s() for name in self.models]
-        if min(waits) > self._options.max_parked_s:
-            return f"the model service is away; asked again in {min(waits):.0f} s"
-        left = await self._budget.left_nano(purpose)
-        if left < min(self._usual_cost_nano(name) for name in self.models):
-            return f"the {purpose} share of the daily cap is used up ({usd_from_nano(max(left, 0)):.4f} USD left)"
-        return None
+        away_s = max(self._breaker.away_s(self._monotonic()), self._roster.away_s())
+        if away_s > self._options.max_parked_s:
+            return f"the model service is away; asked again in {away_s:.0f} s"
+        return await self._budget.shortage(purpose, {name: self._usual_cost_nano(name) for name in self.models})
 
     def _usual_cost_nano(self, model: str) -> int:
         """A usual call's worst case: below it there is no point in starting."""
-        return self._models[model].price.cost_nano(prompt_tokens=5_000, cached_tokens=0, completion_tokens=2_000)
+        return self._roster[model].price.cost_nano(prompt_tokens=5_000, cached_tokens=0, completion_tokens=2_000)
+
+    async def refresh_models(self) -> list[str]:
+        """Read the service's list of models: prices and sizes are taken from it, and a sentence for each surprise.
+
+        Raises: LlmUnavailable if there is no such list just now, LlmRefused if we may not ask; nothing is changed then.
+        """
+        if (silent := self.silent_reason) is not None:
+            raise LlmRefused(f"list of models: {silent}")
+        now = self._store.clock()
+        try:
+            wire = await self._open()
+            async with asyncio.timeout(self._options.timeout_s):
+                listings = read_listing(await wire.list_models(), as_of=now.date().isoformat())
+        except (CallFailed, TimeoutError, ValueError) as exc:
+            raise LlmUnavailable(f"list of models: {str(exc) or 'no answer in time'}") from exc
+        async with self._store.write() as tx:
+            await save_listed(tx, self._roster.rows(listings, now))
+        warnings = self._roster.learn(listings)
+        for warning in warnings:
+            log.warning("model list", action="model_listed", reason=warning)
+        return warnings
 
     async def complete(
         self,
@@ -226,37 +194,62 @@ class Gateway:
             model: preferred; the configured chain follows if it cannot answer. None: the chain in its order.
         Raises: BudgetExhausted, LlmRefused, LlmReplyInvalid; LlmUnavailable if no model could be asked just now.
         """
-        ask = _Ask(purpose, schema, prompt, market_key, run_id)
+        ask = Question(purpose, schema, prompt, market_key, run_id)
+        self._refuse_when_off(ask)
+        if (wait_s := self._breaker.admit(self._monotonic())) is not None:
+            words = f"{purpose}: {ALL_FAILURES} failures in a row, nobody is asked for another {wait_s:.0f} s"
+            raise LlmUnavailable(words, retry_after_s=wait_s)
+        try:
+            return await self._ask_in_turn(ask, preferred=model)
+        finally:
+            self._breaker.released()
+
+    async def _ask_in_turn(self, ask: Question[R], *, preferred: str | None) -> Reply[R]:
         failure: AnalysisError | None = None
-        for name in sorted(self.models, key=lambda candidate: candidate != model):
+        for name in sorted(self.models, key=lambda candidate: candidate != preferred):
             try:
                 return await self._ask(name, ask)
             except _ModelOut as out:
                 failure = out.error
                 log.warning("model out", action="model_out", model=name, reason=str(failure))
-        raise failure or LlmRefused(f"{purpose}: {self.off_reason}")
+        raise failure or LlmRefused(f"{ask.purpose}: {self.off_reason}")
 
-    async def _ask(self, model: str, ask: _Ask[R]) -> Reply[R]:
-        """Try one model as often as its faults allow. Raises: _ModelOut if another should be asked."""
-        state, schema = self._models[model], ask.schema
-        plan = Plan(mode=state.mode, max_completion_tokens=schema.max_completion_tokens, temperature=schema.temperature)
+    async def _ask(self, model: str, ask: Question[R]) -> Reply[R]:
+        """Ask one model, if it is not left alone. Raises: _ModelOut if another should be asked."""
+        state = self._roster[model]
+        if (wait_s := state.breaker.admit(self._monotonic())) is not None:
+            words = f"{ask.purpose} by {model}: failing, left alone for another {wait_s:.0f} s"
+            raise _ModelOut(LlmUnavailable(words, retry_after_s=wait_s))
+        try:
+            return await self._try_repeatedly(model, state, ask)
+        except (LlmUnavailable, CallsExhausted) as exc:  # parked for longer than is worth waiting, or used up
+            raise _ModelOut(exc) from exc
+        finally:
+            state.breaker.released()
+
+    async def _try_repeatedly(self, model: str, state: ModelState, ask: Question[R]) -> Reply[R]:
+        """Try one model as often as its faults allow."""
+        began_in, schema = state.ladder.mode(self._store.clock()), ask.schema
+        plan = Plan(mode=began_in, max_completion_tokens=schema.max_completion_tokens, temperature=schema.temperature)
         while True:
             self._refuse_when_off(ask)
             try:
-                reply = await self._attempt(self._call(model, ask, plan), ask, plan.mode)
+                reply = await self._attempt(self._call(state, ask, plan), ask, plan.mode)
             except CallFailed as failed:
                 decision = decide(failed.fault, plan, jitter=self._jitter())
                 await self._follow(decision, failed.fault, model, ask)
+                began_in = decision.plan.mode if decision.step is Step.WEAKER_MODE else began_in
                 plan = decision.plan
-            except LlmUnavailable as exc:  # parked for longer than is worth waiting
-                raise _ModelOut(exc) from exc
             else:
-                state.strikes = 0
+                state.breaker.succeeded()
+                self._breaker.succeeded()
+                if state.ladder.answered(plan.mode, began_in=began_in, now=self._store.clock()):
+                    await self._remember_mode(model, state)
                 return reply
 
-    async def _follow(self, decision: Decision, fault: Fault, model: str, ask: _Ask[R]) -> None:
+    async def _follow(self, decision: Decision, fault: Fault, model: str, ask: Question[R]) -> None:
         """Do what a decision says, or raise what it comes to."""
-        state, words = self._models[model], f"{ask.purpose} by {model}: {fault.message}"
+        state, words = self._roster[model], f"{ask.purpose} by {model}: {fault.message}"
         log.info("call failed", action="call_failed", model=model, kind=fault.kind, step=decision.step.name)
         match decision.step:
             case Step.AGAIN:
@@ -264,12 +257,12 @@ class Gateway:
             case Step.PARK:
                 state.limiter.park(decision.wait_s)
             case Step.WEAKER_MODE:
-                state.mode = decision.plan.mode
+                state.ladder.unsupported(decision.plan.mode, self._store.clock())
+                await self._remember_mode(model, state)
+            case Step.NEXT_RUNG:
+                pass  # the plan has the weaker mode
             case Step.NEXT_MODEL:
-                away_s = max(decision.wait_s, min(BREAKER_CAP_S, BREAKER_S * 2 ** min(state.strikes, 10)))
-                if not state.limiter.parked_s():  # calls that fail side by side are one strike
-                    state.strikes += 1
-                state.limiter.park(away_s)
+                away_s = self._leave_alone(state, fault, decision.wait_s)
                 raise _ModelOut(LlmUnavailable(words, retry_after_s=away_s))
             case Step.MODEL_GONE:
                 state.gone = fault.message
@@ -279,14 +272,34 @@ class Gateway:
                 log.error("key refused", action="key_refused", reason=fault.message)
                 raise LlmRefused(words, advice="check GROQ_API_KEY, then restart")
             case Step.GIVE_UP_INVALID:
-                raise LlmReplyInvalid(words)
+                raise LlmReplyInvalid(words)  # not the breaker's business: a stranger's text may have done it
             case Step.GIVE_UP_REFUSED:
+                self._breaker.failed(self._monotonic())
                 raise LlmRefused(words)
 
-    async def _attempt(self, call: Call, ask: _Ask[R], mode: JsonMode) -> Reply[R]:
+    def _leave_alone(self, state: ModelState, fault: Fault, wait_s: float) -> float:
+        """Keep away from a model for a while; being asked to wait is a limit, not a failure. Returns: how long."""
+        at = self._monotonic()
+        if fault.kind is FaultKind.RATE_LIMITED:
+            state.limiter.park(wait_s)
+            return wait_s
+        self._breaker.failed(at)
+        return state.breaker.failed(at)
+
+    async def _remember_mode(self, model: str, state: ModelState) -> None:
+        """Keep a step down the ladder over restarts: it was paid for."""
+        learnt = state.ladder.learnt
+        if learnt is None:
+            return
+        log.warning("weaker mode", action="weaker_mode", model=model, mode=learnt.mode, reason=learnt.reason)
+        async with self._store.write() as tx:
+            await save_json_mode(tx, model, mode=learnt.mode, at_ms=to_ms(learnt.at), reason=learnt.reason)
+
+    async def _attempt(self, call: Call, ask: Question[R], mode: JsonMode) -> Reply[R]:
         """One paid call between its reservation and its booking. Raises: CallFailed and what stopped it."""
-        row = self._row(call, ask)
-        trace = Trace(price=self._models[call.model].price, reserved_nano=row.reserved_nano, started=self._monotonic())
+        price = self._roster[call.model].price
+        row = ask.row(call, price, self._store.clock())
+        trace = Trace(price=price, reserved_nano=row.reserved_nano, started=self._monotonic())
         await self._budget.reserve(row)
         try:
             try:
@@ -305,11 +318,11 @@ class Gateway:
             await asyncio.shield(self._budget.settle(row.call_id, ending))
         return Reply(value, call.model, ask.version, usd_from_nano(trace.cost_nano), row.call_id)
 
-    async def _send(self, call: Call, ask: _Ask[R], trace: Trace) -> RawReply:
+    async def _send(self, call: Call, ask: Question[R], trace: Trace) -> RawReply:
         """Wait for the call's turn and make it. Raises: CallFailed, LlmUnavailable, LlmRefused."""
-        limiter, tokens = self._models[call.model].limiter, call.likely_tokens
-        await limiter.acquire(tokens)
-        headers = None
+        state, headers = self._roster[call.model], None
+        tokens = state.estimate.tokens(call.n_chars) + call.max_completion_tokens
+        await state.limiter.acquire(tokens)
         try:
             wire = await self._open()
             self._refuse_when_off(ask)  # the wait may have been long
@@ -317,13 +330,15 @@ class Gateway:
             async with asyncio.timeout(self._options.timeout_s):  # the SDK's own limit is per read
                 raw = await wire.send(call)
             trace.usage, headers = raw.usage, raw.headers
+            if raw.usage is not None:
+                state.estimate.learn(call.n_chars, raw.usage.prompt_tokens)
         except TimeoutError as exc:
             message = f"no answer in {self._options.timeout_s:g} s"
             raise CallFailed(Fault(kind=FaultKind.TIMEOUT, message=message, charged=True)) from exc
         else:
             return raw
         finally:
-            limiter.done(tokens, headers)
+            state.limiter.done(tokens, headers)
 
     async def _open(self) -> Wire:
         """The client, made on the first call."""
@@ -338,52 +353,24 @@ class Gateway:
         # Half a second of imports: off the loop, or the watchdog and the control socket wait for it.
         module = await asyncio.to_thread(importlib.import_module, "agent.llm.wire")
         options = self._options
+        base_url, path_prefix = options.endpoint
         wire: Wire = module.GroqWire(
             api_key=options.api_key or "local",  # a local server takes any, the SDK wants one
-            base_url=options.base_url,
-            path_prefix=options.path_prefix,
+            base_url=base_url,
+            path_prefix=path_prefix,
             timeout_s=options.timeout_s,
         )
         return wire
 
-    def _refuse_when_off(self, ask: _Ask[R]) -> None:
+    def _refuse_when_off(self, ask: Question[R]) -> None:
         if (reason := self.off_reason) is not None:
             raise LlmRefused(f"{ask.purpose}: {reason}")
 
-    def _call(self, model: str, ask: _Ask[R], plan: Plan) -> Call:
-        profile = self._models[model].profile
-        return Call(
-            model=model,
-            system=system_words(ask.prompt, ask.schema, plan.mode),
-            user=ask.prompt.user,
-            response_format=response_format(ask.schema, plan.mode),
-            max_completion_tokens=min(plan.max_completion_tokens, profile.max_completion_tokens),
-            temperature=plan.temperature,
-            effort=ask.schema.effort if profile.reasons and not self._options.is_local else None,
-        )
-
-    def _row(self, call: Call, ask: _Ask[R]) -> CallRow:
-        return CallRow(
-            call_id=str(uuid_utils.uuid7()),
-            day=self._budget.today(),
-            purpose=ask.purpose,
-            model=call.model,
-            reserved_nano=call.worst_cost_nano(self._models[call.model].price),
-            prompt_hash=call.prompt_hash,
-            prompt_version=ask.version,
-            started_at=to_ms(self._store.clock()),
-            market_key=ask.market_key,
-            run_id=ask.run_id,
-        )
-
-    def _state(self, model: str) -> _ModelState:
-        options, profile = self._options, profile_of(model)
-        limits = ModelLimits(
-            model, requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute
-        )
-        return _ModelState(
-            profile=profile,
-            price=FREE if options.is_local else profile.price,
-            mode=profile.json_mode,
-            limiter=Limiter(limits, max_parked_s=options.max_parked_s, monotonic=self._monotonic),
-        )
+    def _call(self, state: ModelState, ask: Question[R], plan: Plan) -> Call:
+        """The request, where it can fit the model at all. Raises: _ModelOut."""
+        profile = state.profile
+        call = ask.call(profile, plan, is_local=self._options.is_local)
+        if (needed := state.estimate.tokens(call.n_chars) + call.max_completion_tokens) > profile.context_tokens:
+            words = f"{ask.purpose} by {profile.model}: about {needed} tokens, and it holds {profile.context_tokens}"
+            raise _ModelOut(LlmRefused(words, advice="shorten the request, or use a model with a larger context"))
+        return call

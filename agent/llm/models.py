@@ -1,8 +1,9 @@
 """Which models we know: names, retirements, prices, what they can be asked. Pure.
 
 Law: configuration names models, this table only explains them. A name of the old price list is an alias, a retired
-model is replaced and the replacement is said in words, an unknown model is allowed and priced as the dearest known.
-Prices are US dollars per million tokens as of PRICES_AS_OF; costs are integer nano-dollars, rounded up.
+model is replaced and the replacement is said in words, what is no chat model is left out in words, an unknown model is
+allowed and priced as the dearest known. Prices are US dollars per million tokens as of PRICES_AS_OF until the service's
+own list says otherwise (listing.py); costs are integer nano-dollars, rounded up.
 """
 
 from collections.abc import Iterable
@@ -24,6 +25,16 @@ _RETIRED = {  # model: (day it was shut down, what does its work now)
     "meta-llama/llama-4-maverick-17b-128e-instruct": ("2026-03-09", "openai/gpt-oss-120b"),
     "llama-3.3-70b-versatile": ("2026-08-16", "openai/gpt-oss-120b"),
     "llama-3.1-8b-instant": ("2026-08-16", "openai/gpt-oss-20b"),
+    "deepseek-r1-distill-llama-70b": ("in 2025", "openai/gpt-oss-120b"),
+    "gemma2-9b-it": ("in 2025", "openai/gpt-oss-20b"),
+    "qwen-qwq-32b": ("in 2025", "openai/gpt-oss-120b"),
+}
+_SEARCHES = "it searches the web, where a blind forecaster would find the price, and knows no JSON schema"
+_NO_CHAT = {  # what the service also offers and we cannot ask
+    "meta-llama/llama-prompt-guard-2-22m": "a classifier of 512 tokens",
+    "meta-llama/llama-prompt-guard-2-86m": "a classifier of 512 tokens",
+    "groq/compound": _SEARCHES,
+    "groq/compound-mini": _SEARCHES,
 }
 
 
@@ -47,6 +58,7 @@ class Price:
     prompt: Decimal
     cached: Decimal
     completion: Decimal
+    as_of: str = PRICES_AS_OF  # stored with each call, so that a cost can be explained later
 
     def cost_nano(self, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> int:
         """Cost in nano-dollars, rounded up; cached tokens are part of the prompt tokens."""
@@ -65,23 +77,42 @@ class Profile:
     model: str
     price: Price
     json_mode: JsonMode
-    reasons: bool  # takes reasoning_effort and include_reasoning
-    max_completion_tokens: int
+    efforts: tuple[str, ...] = ()  # what reasoning_effort may say; none: the parameter is left out
+    context_tokens: int = 131_072  # prompt and answer together
+    max_completion_tokens: int = 65_536
+
+    def effort(self, wanted: str) -> str | None:
+        """The effort to ask for, where the model knows such a one."""
+        return wanted if wanted in self.efforts else None
 
 
 def _price(prompt: str, cached: str, completion: str) -> Price:
     return Price(Decimal(prompt), Decimal(cached), Decimal(completion))
 
 
-FREE = _price("0", "0", "0")  # a server of one's own bills nobody
+FREE = Price(Decimal(0), Decimal(0), Decimal(0), "own server")  # bills nobody
+
+_EFFORTS = ("low", "medium", "high")
+_20B, _120B = _price("0.075", "0.0375", "0.30"), _price("0.15", "0.075", "0.60")
+_GUARD, _QWEN_38, _QWEN_36 = (
+    _price("0.075", "0.037", "0.30"),
+    _price("0.80", "0.40", "4.00"),
+    _price("0.60", "0.30", "3.00"),
+)
+_STRICT, _LOOSE = JsonMode.STRICT, JsonMode.BEST_EFFORT  # only the two gpt-oss models decode under a schema
 
 _KNOWN = {
     profile.model: profile
     for profile in (
-        Profile("openai/gpt-oss-20b", _price("0.075", "0.0375", "0.30"), JsonMode.STRICT, True, 65_536),
-        Profile("openai/gpt-oss-120b", _price("0.15", "0.075", "0.60"), JsonMode.STRICT, True, 65_536),
-        Profile("qwen/qwen3.8-27b", _price("0.80", "0.40", "4.00"), JsonMode.BEST_EFFORT, True, 16_384),
-        Profile("qwen/qwen3.6-27b", _price("0.60", "0.30", "3.00"), JsonMode.BEST_EFFORT, False, 16_384),
+        Profile("openai/gpt-oss-20b", _20B, _STRICT, efforts=_EFFORTS),
+        Profile("openai/gpt-oss-120b", _120B, _STRICT, efforts=_EFFORTS),
+        Profile("openai/gpt-oss-safeguard-20b", _GUARD, _LOOSE),  # whether it takes an effort is not documented
+        # Sources differ on the last 30 tokens of its context: the smaller number never fails.
+        Profile(
+            "qwen/qwen3.8-27b", _QWEN_38, _LOOSE, efforts=_EFFORTS, context_tokens=131_042, max_completion_tokens=16_384
+        ),
+        # Knows only "none" and "default": left out, which is the default.
+        Profile("qwen/qwen3.6-27b", _QWEN_36, _LOOSE, max_completion_tokens=16_384),
     )
 }
 _DEAREST = max((profile.price for profile in _KNOWN.values()), key=lambda price: price.completion)
@@ -89,7 +120,7 @@ _DEAREST = max((profile.price for profile in _KNOWN.values()), key=lambda price:
 
 def profile_of(model: str) -> Profile:
     """The profile of a model id; an unknown one gets the dearest price and the most careful capabilities."""
-    return _KNOWN.get(model) or Profile(model, _DEAREST, JsonMode.BEST_EFFORT, False, 8_192)
+    return _KNOWN.get(model) or Profile(model, _DEAREST, JsonMode.BEST_EFFORT, max_completion_tokens=8_192)
 
 
 def chain_of(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -101,6 +132,8 @@ def chain_of(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             day, successor = _RETIRED[model]
             notes.append(f"model {name}: shut down {day}, using {successor}")
             model = successor
-        if model and model not in models:
+        if model in _NO_CHAT:
+            notes.append(f"model {name}: left out: {_NO_CHAT[model]}")
+        elif model and model not in models:
             models.append(model)
     return tuple(models), tuple(notes)

@@ -1,4 +1,4 @@
-"""Prompts: the versioned system texts, and the messages built around one market.
+"""Prompts: the versioned system texts, and the messages built around one market, or around a day of our findings.
 
 Law: the system text is the same for every call of its kind (a cached prefix is half price), third-party words stand
 only inside the fence, today's date comes last. A version is the file's name plus a hash of its content, so a changed
@@ -6,17 +6,20 @@ prompt can never pass for the old one.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
 
 from agent.core.blind import BlindMarket
+from agent.core.digest import Finding
 from agent.core.market import spread
 from agent.llm.safety import TEXT_CHARS, TITLE_CHARS, clean, fence
 from agent.llm.schemas import ALIAS
 from sync.records import Market, Pattern, Quote
+
+DIGEST_TITLE_CHARS = 120  # two dozen titles stand side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,52 @@ def render_forecast(market: BlindMarket, *, now: datetime, marker: str) -> Promp
         _dates(market.close_time, market.expected_time, now),
     ]
     return Prompt(system.text, "\n\n".join(parts), system.version, marker)
+
+
+def render_digest(findings: Sequence[Finding], *, now: datetime, marker: str) -> Prompt:
+    """Ask for a day's order: our numbers in plain sight; titles, and sentences made from them, inside the fence."""
+    system = system_text("digest-v1")
+    words = {f.alias: _finding_words(f) for f in findings}
+    parts = [
+        "Our findings:\n" + "\n".join(_finding_numbers(f) for f in findings),
+        fence(marker, words),
+        _dates(None, None, now),
+    ]
+    return Prompt(system.text, "\n\n".join(parts), system.version, marker)
+
+
+def _finding_numbers(finding: Finding) -> str:
+    insight, pattern, quote = finding.insight, finding.pattern, finding.quote
+    shown = _pairs(
+        {
+            "bid": None if quote is None else quote.bid,
+            "ask": None if quote is None else quote.ask,
+            "volume in 24 h": None if quote is None else quote.volume_24h,
+            "our price-blind forecast of YES": finding.forecast,
+        }
+    )
+    if pattern is not None:
+        measured = {k: v for k, v in pattern.evidence.items() if isinstance(v, int | float)}
+        shown.append(
+            f"pattern {pattern.detector} score {pattern.score} ({', '.join(_pairs(measured)) or 'no numbers'})"
+        )
+    if insight is not None:
+        bounded = ", bounded by our rules" if insight.clamps else ""
+        shown.append(
+            f"our verdict {insight.recommendation.value} {insight.suggested_position.value},"
+            f" {insight.confidence} % sure{bounded}"
+        )
+    return f"- {finding.alias} on {finding.market.venue.value}: {'; '.join(shown) or 'no numbers'}"
+
+
+def _finding_words(finding: Finding) -> dict[str, object]:
+    summary = None if finding.insight is None else clean(finding.insight.one_liner, TITLE_CHARS)
+    words = {"title": clean(finding.title, DIGEST_TITLE_CHARS), "summary": summary}
+    return {name: text for name, text in words.items() if text is not None}
+
+
+def _pairs(numbers: Mapping[str, float | None]) -> list[str]:
+    return [f"{name} {value:.10g}" for name, value in numbers.items() if value is not None]
 
 
 def quote_numbers(quote: Quote | None) -> dict[str, float | None]:

@@ -26,6 +26,7 @@ class Step(Enum):
     AGAIN = auto()  # with the changed plan, after `wait_s`
     PARK = auto()  # keep away from the model for `wait_s`, then again
     WEAKER_MODE = auto()  # remember that the model cannot do this mode, then again
+    NEXT_RUNG = auto()  # this question again in a weaker mode; what follows for others is the ladder's business
     NEXT_MODEL = auto()  # this model is away for now
     MODEL_GONE = auto()  # for good
     STOP_ALL = auto()  # the key is refused: no model will answer
@@ -84,6 +85,17 @@ def _unusable(_fault: Fault, plan: Plan, _jitter: float) -> Decision:
     return Decision(step, replace(plan, n_invalid=plan.n_invalid + 1, temperature=0.0))
 
 
+def _bad_json(_fault: Fault, plan: Plan, _jitter: float) -> Decision:
+    """Once more without randomness, then once in each weaker mode; below the last there is nothing to hold it."""
+    tried = replace(plan, n_invalid=plan.n_invalid + 1, temperature=0.0)
+    if plan.n_invalid == 0:
+        return Decision(Step.AGAIN, tried)
+    weaker = plan.mode.weaker
+    if weaker is None:
+        return Decision(Step.GIVE_UP_INVALID, tried)
+    return Decision(Step.NEXT_RUNG, replace(tried, mode=weaker))
+
+
 def _cut(_fault: Fault, plan: Plan, _jitter: float) -> Decision:
     step = Step.GIVE_UP_INVALID if plan.resized else Step.AGAIN
     return Decision(step, replace(plan, max_completion_tokens=plan.max_completion_tokens * GROWTH, resized=True))
@@ -108,7 +120,7 @@ _TREATMENTS: dict[FaultKind, Step | Callable[[Fault, Plan, float], Decision]] = 
     FaultKind.TRANSIENT: _transient,
     FaultKind.TIMEOUT: _transient,
     FaultKind.RATE_LIMITED: _rate_limited,
-    FaultKind.BAD_JSON: _unusable,
+    FaultKind.BAD_JSON: _bad_json,
     FaultKind.INVALID: _unusable,
     FaultKind.CUT: _cut,
     FaultKind.TOO_LARGE: _too_large,

@@ -6,13 +6,14 @@ reasoning fields stand before the verdict. Ids are enums of this request's alias
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from sync.records import Percent, Position, Recommendation, TimeSensitivity
+from sync.records import Percent, Position, Recommendation, Sentiment, TimeSensitivity
 
 ALIAS = "M1"  # one market per call; more get M2, M3 …
 
@@ -26,12 +27,16 @@ ForecastProbability = Annotated[float, msgspec.Meta(ge=0.01, le=0.99)]
 
 
 class ModelReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every answer; `market` is the alias it speaks of."""
+    """Base of every answer."""
+
+
+class MarketReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer about one market; `market` is the alias it speaks of."""
 
     market: str
 
 
-class AnalysisReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AnalysisReply(MarketReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A pattern read by a model, before our rules look at it."""
 
     reasoning: str
@@ -44,7 +49,7 @@ class AnalysisReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields
     time_sensitivity: TimeSensitivity
 
 
-class ForecastReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ForecastReply(MarketReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A price-blind forecast: the steps, then one number that is never combined with anything."""
 
     time_left: str
@@ -54,6 +59,24 @@ class ForecastReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields
     case_yes: str
     probability_yes: ForecastProbability
     confidence: Percent
+
+
+class DigestMention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One market in a digest, by alias, and why it stands there."""
+
+    market: str
+    why: str
+
+
+class DigestReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A day's findings put in order, before our rules place them."""
+
+    reasoning: str
+    top_picks: list[DigestMention]
+    avoid: list[DigestMention]
+    watch: list[DigestMention]
+    sentiment: Sentiment
+    summary: str
 
 
 R = TypeVar("R", bound=ModelReply)
@@ -70,6 +93,7 @@ class ReplySchema(Generic[R]):
     max_completion_tokens: int  # reasoning tokens included; too few cuts the JSON, too many eat the minute's limit
     temperature: float
     effort: str
+    shape: dict[str, Any] | None = None  # the schema without the request's own aliases, where they vary
 
     def __post_init__(self) -> None:
         """Refuse a schema the service would answer with 400. Raises: ValueError."""
@@ -80,7 +104,7 @@ class ReplySchema(Generic[R]):
     @cached_property
     def version(self) -> str:
         """Changes with any change of the schema; part of every stored row."""
-        text = msgspec.json.encode(self.json_schema, order="sorted")
+        text = msgspec.json.encode(self.shape or self.json_schema, order="sorted")
         return f"{self.name}@{hashlib.sha256(text).hexdigest()[:8]}"
 
 
@@ -165,3 +189,38 @@ FORECAST = ReplySchema(
     temperature=0.3,  # one sample: near the middle of what the model believes
     effort="medium",
 )
+
+
+def _mentions(aliases: Sequence[str], description: str) -> dict[str, Any]:
+    item = _object({"market": _enum(aliases), "why": _text("One plain sentence, from what you were given.")})
+    return {"type": "array", "items": item, "description": description}
+
+
+def _digest_shape(aliases: Sequence[str]) -> dict[str, Any]:
+    return _object(
+        {
+            "reasoning": _text("What the day was about and which findings matter, in at most six sentences."),
+            "top_picks": _mentions(aliases, "At most 5, the best first; none is a good answer."),
+            "avoid": _mentions(aliases, "At most 5."),
+            "watch": _mentions(aliases, "At most 8: nothing to do yet, worth a look tomorrow."),
+            "sentiment": _enum(Sentiment),
+            "summary": _text("Two or three plain sentences for somebody with one minute."),
+        }
+    )
+
+
+_DIGEST_SHAPE = _digest_shape([ALIAS])
+
+
+def digest_schema(aliases: Sequence[str]) -> ReplySchema[DigestReply]:
+    """The shape of one day's digest: it can speak of these aliases only."""
+    return ReplySchema(
+        name="digest",
+        json_schema=_digest_shape(aliases),
+        reply=DigestReply,
+        aliases=tuple(aliases),
+        max_completion_tokens=2_500,
+        temperature=0.2,
+        effort="low",
+        shape=_DIGEST_SHAPE,
+    )

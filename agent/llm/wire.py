@@ -5,7 +5,8 @@ nothing of the SDK's types leaves this file; an answer is not trusted to be one 
 imported on the first call only: the SDK takes half a second and thirty megabytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import groq
@@ -38,26 +39,39 @@ class GroqWire:
 
     async def send(self, call: Call) -> RawReply:
         """Make one call. Raises: CallFailed with the fault and whether it may have been charged."""
-        try:
+        with _faults_named():
             response = await self._client.chat.completions.with_raw_response.create(**_arguments(call))
             headers = {name.lower(): value for name, value in response.headers.items()}
             return _raw_reply(await response.parse(), headers)
-        except groq.APIStatusError as exc:
-            raise CallFailed(_status_fault(exc)) from exc
-        except groq.APITimeoutError as exc:
-            raise CallFailed(Fault(kind=FaultKind.TIMEOUT, message="no answer in time", charged=True)) from exc
-        except groq.APIConnectionError as exc:
-            # A connection that was never made cannot have been billed; one that broke later can.
-            sent = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
-            message = f"connection failed: {exc.__cause__ or exc}"
-            raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=sent)) from exc
-        except groq.GroqError as exc:
-            message = f"the answer cannot be read: {exc}"
-            raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=True)) from exc
+
+    async def list_models(self) -> bytes:
+        """The service's own list of models, as it came. Raises: CallFailed."""
+        with _faults_named():
+            response = await self._client.models.with_raw_response.list()
+            return await response.read()
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Each failure of the SDK as a fault of ours: the one place where they are told apart."""
+    try:
+        yield
+    except groq.APIStatusError as exc:
+        raise CallFailed(_status_fault(exc)) from exc
+    except groq.APITimeoutError as exc:
+        raise CallFailed(Fault(kind=FaultKind.TIMEOUT, message="no answer in time", charged=True)) from exc
+    except groq.APIConnectionError as exc:
+        # A connection that was never made cannot have been billed; one that broke later can.
+        sent = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+        message = f"connection failed: {exc.__cause__ or exc}"
+        raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=sent)) from exc
+    except groq.GroqError as exc:
+        message = f"the answer cannot be read: {exc}"
+        raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=True)) from exc
 
 
 def _arguments(call: Call) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from agent.status.spans import ago, clock, counted, due, size, span, usd
 from agent.status.state import COLLECT, JobState, Live, State, VenueState
 from agent.status.statements import Level, Line, bad, fine
+from agent.store.drift import Drift
 
 # The sender wakes at each commit and every few minutes: half an hour is two quarter-hour ticks that did not leave.
 PENDING_DEGRADED = timedelta(minutes=30)
@@ -25,7 +26,8 @@ WATCHDOG_DEGRADED = timedelta(seconds=60)
 def collect(state: State, live: Live, now: datetime) -> list[Line]:
     """The tick, then each venue."""
     venues = [_venue(venue, live, now) for venue in state.venues if venue.venue in live.venues]
-    return [_collect_tick(state, live, now), *venues]
+    drifts = [_drift(drift, now) for drift in state.drifts if drift.venue in live.venues]
+    return [_collect_tick(state, live, now), *venues, *drifts]
 
 
 def _next(live: Live, job: str, now: datetime) -> str | None:
@@ -68,6 +70,23 @@ def _venue(venue: VenueState, live: Live, now: datetime) -> Line:
         rejects,
         why=f"{venue.reason} (since {clock(venue.failing_since, now)}, {counted(venue.n_failed_runs, 'run')})",
         advice=f"the other venue goes on{again}; if it lasts, check the network and the venue's own status page",
+    )
+
+
+def _drift(drift: Drift, now: datetime) -> Line:
+    """A format that changed: told while it lasts, a worry only where something of ours is missing."""
+    key, fields = f"collect.drift.{drift.venue}", counted(len(drift.reasons), "changed field")
+    told = f"{drift.venue} format: {fields} since {clock(drift.since, now)}"
+    if not drift.harmful:
+        return fine(key, told, "none that we need")
+    lost = f"not stored: {', '.join(drift.lost)}" if drift.lost else None
+    return bad(
+        key,
+        Level.DEGRADED,
+        told,
+        lost,
+        why=", ".join(filter(None, (drift.shrunk, *drift.reasons))),
+        advice="it comes back by itself with the old format; else update oddsd: raw samples are in the store",
     )
 
 

@@ -2,8 +2,8 @@
 
 Law: numbers only, no judgement (report.py judges); what is unknown is None. `load_state` is a handful of indexed
 queries, cheap enough for every few seconds. Contract with the jobs it reads: the collect job counts
-`<venue>_quotes`, and its reason says "<venue>: why" for each venue that failed, joined by "; "; the benchmark job
-counts `checks`.
+`<venue>_quotes`, and its reason says "<venue>: why" for each venue that failed and "drift: <venue>: what" for each
+whose format changed, joined by "; "; the benchmark job counts `checks`.
 """
 
 from datetime import datetime, timedelta
@@ -12,11 +12,13 @@ from decimal import Decimal
 import msgspec
 
 from agent.core.instants import from_ms, to_ms
-from agent.store.db import Reader, Row
+from agent.store.drift import Drift, load_drifts
 from agent.store.outbox import load_backlog, load_stream
+from agent.store.tx import Reader, Row
 from sync.records import MarketStatus, Venue
 
 COLLECT, BENCHMARK = "collect", "benchmark"
+DRIFT = "drift"
 _RUNS_LOOKED_AT = 96  # a day of quarter hours: how far back "failing since" can see
 _NANO = Decimal(10) ** -9
 
@@ -120,6 +122,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     oldest_pending_at: datetime | None
     last_acked_at: datetime | None
     buffer_bytes: int
+    drifts: tuple[Drift, ...] = ()  # venues whose format is not what it was
 
 
 async def load_state(reader: Reader, *, now: datetime) -> State:
@@ -153,6 +156,7 @@ async def load_state(reader: Reader, *, now: datetime) -> State:
         held_reason=await reader.fetch_value(_HELD) if backlog.n_held else None,
         oldest_pending_at=_moment(backlog.oldest_sealed_at),
         last_acked_at=_moment(await reader.fetch_value(_ACKED)),
+        drifts=tuple((await load_drifts(reader)).values()),
         buffer_bytes=await reader.fetch_value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
     )
 
@@ -255,6 +259,8 @@ def failure(state: str, reason: str | None, venue: Venue) -> str | None:
         subject = head.partition(":")[0]  # a unit that died is named "<venue>:<slot>"
         if colon and subject in set(Venue):
             named, speaker = True, subject
+        elif colon and subject == DRIFT:
+            speaker = ""  # the venue answered; what it said has a line of its own
         if speaker == venue:
             own.append(rest if subject == venue else part)
     if own:

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.core.instants import from_ms, to_ms
 from agent.core.movement import Previous, Standing
-from agent.store.db import Reader, Row, Tx
+from agent.store.tx import Reader, Row, Tx
 from sync.records import Check, MarketStatus, Movement
 
 _encode = msgspec.json.Encoder().encode

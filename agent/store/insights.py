@@ -6,7 +6,7 @@ import msgspec
 
 from agent.core.instants import to_ms
 from agent.errors import StoreError
-from agent.store.db import Reader, Tx
+from agent.store.tx import Reader, Tx
 from sync.records import Insight
 
 _encode = msgspec.json.Encoder().encode

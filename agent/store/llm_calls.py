@@ -1,14 +1,15 @@
 """Model calls: one row each, written as a reservation before the call and settled after it.
 
 Law: money is integer nano-dollars; a row counts against its UTC day as what it reserved until it is booked at what
-it cost; a released row (known not to have been charged) counts nothing.
+it cost; a released row (known not to have been charged) costs nothing, but was a call if it was sent at all. Tokens
+that nobody told count as the worst case, like money.
 """
 
 from typing import Literal
 
 import msgspec
 
-from agent.store.db import Reader, Tx
+from agent.store.tx import Reader, Tx
 
 
 class CallRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     prompt_hash: str
     prompt_version: str
     started_at: int
+    reserved_tokens: int = 0  # prompt and answer, at most
+    prices_as_of: str | None = None
     market_key: str | None = None
     run_id: str | None = None
 
@@ -41,13 +44,15 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """One purpose's share of a day, for people and for the cap."""
+    """What one purpose used of one model in a day, for people and for the caps."""
 
     purpose: str
-    n_calls: int
+    model: str
+    n_calls: int  # sent, whatever came back
     n_failed: int
+    n_tokens: int  # counted by the service, or the worst case where it did not say
     spent_nano: int
-    reserved_nano: int
+    reserved_nano: int  # of calls under way
 
     @property
     def total_nano(self) -> int:
@@ -58,10 +63,10 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 async def insert_reservation(tx: Tx, call: CallRow) -> None:
     """Write a call before it is made."""
     await tx.execute(
-        "INSERT INTO llm_calls (call_id, day, purpose, model, state, reserved_nano, prompt_hash, prompt_version,"
-        " started_at, market_key, run_id)"
-        " VALUES (:call_id, :day, :purpose, :model, 'reserved', :reserved_nano, :prompt_hash, :prompt_version,"
-        " :started_at, :market_key, :run_id)",
+        "INSERT INTO llm_calls (call_id, day, purpose, model, state, reserved_nano, reserved_tokens, prices_as_of,"
+        " prompt_hash, prompt_version, started_at, market_key, run_id)"
+        " VALUES (:call_id, :day, :purpose, :model, 'reserved', :reserved_nano, :reserved_tokens, :prices_as_of,"
+        " :prompt_hash, :prompt_version, :started_at, :market_key, :run_id)",
         msgspec.to_builtins(call),
     )
 
@@ -88,14 +93,20 @@ async def abandon_older(tx: Tx, *, before_ms: int, now_ms: int) -> int:
     )
 
 
+# Released without having been sent is what "abandoned" says of a released row: no call at all.
+_SPENDING = """
+SELECT purpose, model,
+    sum(NOT (state = 'released' AND outcome = 'abandoned')) AS n_calls,
+    coalesce(sum(outcome IS NOT NULL AND outcome <> 'ok' AND NOT (state = 'released' AND outcome = 'abandoned')), 0)
+        AS n_failed,
+    coalesce(sum(CASE state WHEN 'booked' THEN coalesce(prompt_tokens + completion_tokens, reserved_tokens)
+        WHEN 'reserved' THEN reserved_tokens END), 0) AS n_tokens,
+    coalesce(sum(CASE state WHEN 'booked' THEN cost_nano END), 0) AS spent_nano,
+    coalesce(sum(CASE state WHEN 'reserved' THEN reserved_nano END), 0) AS reserved_nano
+FROM llm_calls WHERE day = ? GROUP BY purpose, model ORDER BY purpose, model
+"""
+
+
 async def load_spending(reader: Reader, day: str) -> list[Spending]:
-    """What each purpose has used of a UTC day."""
-    rows = await reader.fetch(
-        "SELECT purpose, count(*) AS n_calls,"
-        " coalesce(sum(outcome IS NOT NULL AND outcome <> 'ok'), 0) AS n_failed,"
-        " coalesce(sum(CASE state WHEN 'booked' THEN cost_nano END), 0) AS spent_nano,"
-        " coalesce(sum(CASE state WHEN 'reserved' THEN reserved_nano END), 0) AS reserved_nano"
-        " FROM llm_calls WHERE day = ? GROUP BY purpose ORDER BY purpose",
-        (day,),
-    )
-    return [Spending(**dict(row)) for row in rows]
+    """What each purpose has used of each model on a UTC day."""
+    return [Spending(**dict(row)) for row in await reader.fetch(_SPENDING, (day,))]

@@ -4,24 +4,20 @@ Law: a number is given once and never again; a sealed batch never changes; acked
 reads here, only `Store.write` seals.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from agent.errors import StoreError
+from agent.store.tx import Reader, Row, Tx
 from sync.batch import Batch
 from sync.batch import seal as seal_batches
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from agent.store.db import Reader, Row, Tx
-    from sync.records import Record
+from sync.records import Record
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +68,7 @@ async def load_stream(reader: Reader) -> Stream:
     )
 
 
-async def seal(tx: Tx, records: Sequence[Record], *, now_ms: int) -> None:
+async def seal(tx: Tx, records: Sequence[Record | Raw], *, now_ms: int) -> None:
     """Seal records into batches of the current stream, inside the transaction that stored their data."""
     stream = await load_stream(tx)
     batches = await asyncio.to_thread(

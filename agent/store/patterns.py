@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from agent.core.instants import to_ms
-from agent.store.db import Reader, Tx
+from agent.store.tx import Reader, Tx
 from sync.records import Pattern
 
 _encode = msgspec.json.Encoder().encode

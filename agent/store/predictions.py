@@ -8,7 +8,7 @@ import msgspec
 from agent.core.instants import to_ms
 from agent.core.record import GENESIS, Head, head_after, link
 from agent.errors import StoreError
-from agent.store.db import Reader, Tx
+from agent.store.tx import Reader, Tx
 from sync.records import Prediction
 
 _encode = msgspec.json.Encoder().encode

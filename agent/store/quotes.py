@@ -10,7 +10,7 @@ import msgspec
 
 from agent.core.instants import from_ms, to_ms
 from agent.core.snapshots import is_news
-from agent.store.db import Reader, Tx
+from agent.store.tx import Reader, Tx
 from sync.records import Quote
 
 _NUMBERS = ("bid", "ask", "last_price", "mid", "volume_24h", "open_interest", "liquidity_usd")
@@ -91,8 +91,8 @@ async def load_seen_at(reader: Reader, keys: Iterable[str]) -> dict[str, datetim
     return {row["market_key"]: from_ms(row["seen_at"]) for row in rows}
 
 
-async def load_history(reader: Reader, since: datetime, *, touched_since: datetime) -> dict[str, list[Quote]]:
-    """What detectors look at: quotes since a moment, oldest first, by market key.
+async def load_boards(reader: Reader, *, touched_since: datetime, at_most: int) -> list[list[int]]:
+    """Row ids of what detectors look at, cut into boards of about `at_most` markets that never split an event.
 
     Holds the open markets stored again since `touched_since`, and every other open leg of their events: a sum over
     half the legs would prove nothing.
@@ -102,10 +102,25 @@ async def load_history(reader: Reader, since: datetime, *, touched_since: dateti
         "   WHERE q.fetched_at >= ? AND m.status = 'open'),"
         " board AS (SELECT id FROM touched UNION SELECT m.id FROM markets m"
         "   JOIN (SELECT DISTINCT venue, event_id FROM touched) t USING (venue, event_id) WHERE m.status = 'open')"
-        f" SELECT m.market_key, q.fetched_at, {_Q_COLUMNS}"
-        " FROM board b JOIN markets m ON m.id = b.id JOIN quotes q ON q.market_id = b.id"
-        " WHERE q.fetched_at >= ? ORDER BY q.market_id, q.fetched_at",
-        (to_ms(touched_since), to_ms(since)),
+        " SELECT id, venue, event_id FROM board JOIN markets USING (id) ORDER BY venue, event_id, id",
+        (to_ms(touched_since),),
+    )
+    boards, event = list[list[int]](), None
+    for market_id, venue, event_id in rows:
+        alone = event_id is None or (venue, event_id) != event
+        if not boards or (alone and len(boards[-1]) >= at_most):
+            boards.append([])
+        boards[-1].append(market_id)
+        event = (venue, event_id)
+    return boards
+
+
+async def load_history(reader: Reader, since: datetime, market_ids: Sequence[int]) -> dict[str, list[Quote]]:
+    """Quotes since a moment, oldest first, by market key; a market without any is absent."""
+    rows = await reader.fetch(
+        f"SELECT m.market_key, q.fetched_at, {_Q_COLUMNS} FROM json_each(?) j JOIN markets m ON m.id = j.value"
+        " JOIN quotes q ON q.market_id = m.id WHERE q.fetched_at >= ? ORDER BY q.market_id, q.fetched_at",
+        (json.dumps(market_ids), to_ms(since)),
     )
     histories: dict[str, list[Quote]] = defaultdict(list)
     for row in rows:

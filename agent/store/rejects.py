@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agent.core.instants import to_ms
-from agent.store.db import Tx
+from agent.store.tx import Tx
 from agent.venues.base import Reject
 
 
 async def save_rejects(tx: Tx, rejects: Sequence[Reject], now: datetime) -> None:
     """Count each reject; its bytes are stored once however often it comes back."""
+    if not rejects:
+        return
     await tx.execute_many(
         "INSERT INTO rejects (digest, venue, path, reason, body, n_seen, first_seen_at, last_seen_at)"
         " VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (digest) DO UPDATE SET"

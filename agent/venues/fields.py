@@ -7,6 +7,7 @@ never zero for missing. Texts lose control characters (PostgreSQL cannot store N
 import math
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,11 @@ Number = float | str | None
 ID_CHARS: Final = 200  # the longest ids seen are Kalshi combos with about 60
 LINE_CHARS: Final = 500  # titles, labels, categories
 TEXT_CHARS: Final = 20_000  # resolution rules; the longest recorded is below 5,000
+
+MOST: Final = 10**15  # no book and no fee is larger: nonsense, or digits that would cost us memory and time
+
+_YEAR_2000_S: Final = 946_684_800
+_YEAR_2100_S: Final = 4_102_444_800
 
 _NO_CONTROLS = dict.fromkeys([*(code for code in range(32) if chr(code) not in "\t\n"), 0x7F])
 _CONTROL_ESCAPE = re.compile(rb"\\(?:u00[01]|u007|[bfr])")  # a backslash first: found by memchr
@@ -54,6 +60,24 @@ def amount(value: Number, name: str) -> float | None:
     if 0.0 <= number < math.inf:
         return number
     raise VenueDataError(f"{name}: not a finite amount: {value!r:.40}")
+
+
+def decimal(value: Number, name: str) -> Decimal:
+    """Parse money or a count that money depends on: exact, not negative, below MOST. Raises: VenueDataError."""
+    try:
+        number = Decimal(value if isinstance(value, str) else repr(value))
+    except ArithmeticError as exc:
+        raise VenueDataError(f"{name}: not a number: {value!r:.40}") from exc
+    if not number.is_finite() or not 0 <= number < MOST:
+        raise VenueDataError(f"{name}: not an amount: {value!r:.40}")
+    return number
+
+
+def timestamp(value: float, name: str) -> datetime:
+    """Parse seconds since 1970. Raises: VenueDataError outside 2000..2100: milliseconds, zero, nonsense."""
+    if not _YEAR_2000_S <= value <= _YEAR_2100_S:  # also refuses nan
+        raise VenueDataError(f"{name}: not a time: {value!r:.40}")
+    return datetime.fromtimestamp(value, UTC)
 
 
 def time(value: str | None, name: str) -> datetime | None:

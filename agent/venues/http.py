@@ -19,7 +19,15 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from agent.core.backoff import next_delay_s
-from agent.errors import VenueDataError, VenueError, VenueRateLimited, VenueRejected, VenueUnavailable
+from agent.errors import (
+    VenueDataError,
+    VenueError,
+    VenueNotFound,
+    VenueRateLimited,
+    VenueRejected,
+    VenueUnavailable,
+)
+from agent.venues.base import Params
 from agent.venues.breaker import Breaker, BreakerState
 
 _EXCERPT_BYTES: Final = 120
@@ -28,7 +36,9 @@ _RETRYABLE_4XX: Final = frozenset({408, 425})
 
 def _requests_per_s() -> dict[str, float]:
     return {
-        "gamma-api.polymarket.com": 20.0,  # published: 500 in 10 s on /events
+        "gamma-api.polymarket.com": 20.0,  # published: 500 in 10 s on /events, 300 on /markets
+        "clob.polymarket.com": 20.0,  # published: 1,000 in 10 s on /prices-history, 1,500 on /book
+        "data-api.polymarket.com": 10.0,  # measured: 400 in 10 s on v2; nothing is published
         "external-api.kalshi.com": 5.0,  # published: 20 a second with a key; nothing is said about callers without
         "api.elections.kalshi.com": 5.0,
     }
@@ -91,11 +101,12 @@ class VenueHttp:
         """Each host called so far, for the status report."""
         return {host: breaker.state(self._clock_s()) for host, breaker in self._breakers.items()}
 
-    async def fetch_json_bytes(self, url: str, params: Mapping[str, str] | None = None) -> tuple[bytes, float | None]:
+    async def fetch_json_bytes(self, url: str, params: Params | None = None) -> tuple[bytes, float | None]:
         """GET a JSON document, trying again where that may help.
 
         Returns: the body, not decoded, and the seconds a cache had held it (None if nobody says).
-        Raises: VenueUnavailable, VenueRateLimited, VenueRejected, VenueDataError (larger than max_body_bytes).
+        Raises: VenueUnavailable, VenueRateLimited, VenueRejected, VenueNotFound, VenueDataError (larger than
+            max_body_bytes).
         """
         host = urlsplit(url).netloc
         breaker = self._breakers.setdefault(host, Breaker(self.policy.n_failures_to_open, self.policy.open_s))
@@ -118,7 +129,7 @@ class VenueHttp:
         breaker.succeeded()
         return answer
 
-    async def _try_repeatedly(self, host: str, url: str, params: Mapping[str, str]) -> tuple[bytes, float | None]:
+    async def _try_repeatedly(self, host: str, url: str, params: Params) -> tuple[bytes, float | None]:
         ends_at_s = self._clock_s() + self.policy.call_s
         attempt = 0
         while True:
@@ -134,7 +145,7 @@ class VenueHttp:
                     raise
                 await self._sleep(wait_s)
 
-    async def _fetch_once(self, url: str, params: Mapping[str, str]) -> tuple[bytes, float | None]:
+    async def _fetch_once(self, url: str, params: Params) -> tuple[bytes, float | None]:
         try:
             async with asyncio.timeout(self.policy.answer_s), self._client.stream("GET", url, params=params) as answer:
                 body = await self._read(answer)
@@ -175,6 +186,8 @@ def _judge(answer: httpx.Response, body: bytes) -> None:
     first, last = body[:_EXCERPT_BYTES].lstrip()[:1], body[-_EXCERPT_BYTES:].rstrip()[-1:]
     if status >= 500 or status in _RETRYABLE_4XX or (first == b"<" and status in (200, 403)):
         raise VenueUnavailable(said, retry_after_s=retry_after_s)  # 403 in HTML: the edge speaks, not the API
+    if status == httpx.codes.NOT_FOUND:
+        raise VenueNotFound(said)
     if status != 200:
         raise VenueRejected(said)
     if (first, last) not in ((b"{", b"}"), (b"[", b"]")):

@@ -183,6 +183,8 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         raise VenueDataError("a market without title")
     status = _status(market.status)
     resolution, value = _resolution(market, status)
+    if status is MarketStatus.RESOLVED and resolution is Resolution.DISPUTED:
+        status = MarketStatus.CLOSED
     close_time = fields.time(market.close_time, "close_time")
     key = f"kalshi:{ticker}"
     record = Market(
@@ -250,6 +252,8 @@ def _resolution(market: _Market, status: MarketStatus) -> tuple[Resolution | Non
         return Resolution.UNKNOWN, value
     if value is None:
         value = _RESULT_VALUE[result]
+    if value == 1.0 - _RESULT_VALUE[result]:  # the word and the payment contradict each other
+        return Resolution.DISPUTED, None
     return resolution_from_value(value), value
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote as url_quote
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from agent.core.market import complement, mid, resolution_from_payouts, side
+from agent.core.market import complement, mid, resolution_from_payouts, side, yes_index
 from agent.errors import VenueDataError
 from agent.venues import fields
 from agent.venues.base import JsonSource, Page
@@ -201,8 +201,8 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         raise VenueDataError("a market without id" if venue_market_id is None else "a market without question")
     key = f"polymarket:{venue_market_id}"
     labels = _labels(market.outcomes)
-    yes_index = _yes_index(labels)
-    status, resolution, value = _standing(market, len(labels), yes_index)
+    yes_at = _yes_at(labels)
+    status, resolution, value = _standing(market, len(labels), yes_at)
     record = Market(
         key,
         Venue.POLYMARKET,
@@ -228,7 +228,7 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         resolution_value=value,
     )
     if status is MarketStatus.OPEN or status is MarketStatus.PAUSED:
-        page.quotes.append(_quote(market, key, fetched_at, turned=yes_index == 1))
+        page.quotes.append(_quote(market, key, fetched_at, turned=yes_at == 1))
     page.markets.append(record)  # last: a quote that cannot be read refuses its market too
 
 
@@ -250,7 +250,7 @@ def _quote(market: _Market, key: str, fetched_at: datetime, *, turned: bool) -> 
     )
 
 
-def _standing(market: _Market, n_outcomes: int, yes_index: int) -> tuple[MarketStatus, Resolution | None, float | None]:
+def _standing(market: _Market, n_outcomes: int, yes_at: int) -> tuple[MarketStatus, Resolution | None, float | None]:
     """Status, resolution and payout, from the flags, UMA's word and the payouts of a closed market."""
     uma = market.umaResolutionStatus.lower() if market.umaResolutionStatus else None
     disputed = Resolution.DISPUTED if uma == "disputed" else None
@@ -261,7 +261,7 @@ def _standing(market: _Market, n_outcomes: int, yes_index: int) -> tuple[MarketS
     payouts = _payouts(market.outcomePrices)
     if n_outcomes and payouts and len(payouts) != n_outcomes:
         raise VenueDataError(f"outcomePrices: {len(payouts)} for {n_outcomes} outcomes")
-    resolution, value = resolution_from_payouts(payouts, yes_index, confirmed=uma in _UMA_DECIDED)
+    resolution, value = resolution_from_payouts(payouts, yes_at, confirmed=uma in _UMA_DECIDED)
     status = MarketStatus.CLOSED if resolution is Resolution.UNKNOWN else MarketStatus.RESOLVED
     return status, resolution, value
 
@@ -274,10 +274,10 @@ def _trading_status(market: _Market) -> MarketStatus:
     return MarketStatus.OPEN
 
 
-def _yes_index(labels: tuple[str, ...]) -> int:
-    if labels is _YES_NO:
+def _yes_at(labels: tuple[str, ...]) -> int:
+    if labels is _YES_NO:  # by far the most
         return 0
-    return next((index for index, label in enumerate(labels) if label.lower() == "yes"), 0)
+    return yes_index(labels)
 
 
 def _labels(value: str | list[str] | None) -> tuple[str, ...]:

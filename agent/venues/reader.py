@@ -14,13 +14,10 @@ from msgspec import UNSET, Raw, UnsetType
 from agent.errors import VenueDataError
 from agent.venues import fields
 from agent.venues.base import Page, Reject
+from agent.venues.document import EXCERPT_BYTES, UNREADABLE, decoded
 from sync.records import Venue
 
 EventFacts = TypeVar("EventFacts")
-
-_EXCERPT_BYTES = 120
-# What decoding a hostile document raises; msgspec lets the last two through as they are.
-_UNREADABLE = (msgspec.MsgspecError, VenueDataError, RecursionError, UnicodeDecodeError)
 
 
 class _RawPage(msgspec.Struct):
@@ -55,7 +52,7 @@ def read_page(body: bytes, syntax: VenueSyntax[EventFacts]) -> Page:
         syntax.read_whole(body, page)
     except UnicodeDecodeError:
         return _read_apart(fields.mended(body), syntax)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _read_apart(body, syntax)
     return page
 
@@ -70,7 +67,7 @@ def _read_apart(body: bytes, syntax: VenueSyntax[EventFacts]) -> Page:
         try:
             legs = _EVENT.decode(event).markets or []
             facts = syntax.read_event(event)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             page.rejects.append(_reject(syntax.venue, path, event, exc))  # its markets are read without it
         _read_markets(legs, facts, f"{path}.markets", page, syntax)
     _read_markets(raw.markets or (), None, "$.markets", page, syntax)
@@ -84,22 +81,14 @@ def _read_markets(
         page.n_records += 1
         try:
             syntax.read_market(record, facts, page)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             page.rejects.append(_reject(syntax.venue, f"{path}[{index}]", record, exc))
 
 
 def _raw_page(body: bytes, venue: Venue) -> _RawPage:
-    try:
-        try:
-            raw = _PAGE.decode(body)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            raw = _PAGE.decode(fields.mended(body))
-    except _UNREADABLE as exc:
-        raise VenueDataError(f"{venue}: unreadable page: {exc}: {body[:_EXCERPT_BYTES]!r}") from exc
+    raw = decoded(_PAGE, body, f"{venue}: page")
     if raw.events is UNSET and raw.markets is UNSET:
-        raise VenueDataError(f"{venue}: a page without events or markets: {body[:_EXCERPT_BYTES]!r}")
+        raise VenueDataError(f"{venue}: a page without events or markets: {body[:EXCERPT_BYTES]!r}")
     return raw
 
 

@@ -12,6 +12,7 @@ select
     (select count(*) from insight) as insights,
     (select count(*) from prediction) as predictions,
     (select count(*) from prediction_check) as checks,
+    (select count(*) from digest) as digests,
     (select count(*) from edge_quarantine) as quarantined,
     (select coalesce(sum(hi - lo + 1), 0)::bigint from edge_batch) as acked,
     (select coalesce(sum(inserted), 0)::bigint from edge_batch) as acked_inserted,
@@ -30,6 +31,7 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
     insights: int
     predictions: int
     checks: int
+    digests: int
     quarantined: int
     acked: int
     acked_inserted: int
@@ -44,7 +46,8 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def inserted(self) -> int:
-        return self.markets + self.quotes + self.patterns + self.insights + self.predictions + self.checks
+        found = self.patterns + self.insights + self.predictions + self.checks + self.digests
+        return self.markets + self.quotes + found
 
     @property
     def adds_up(self) -> bool:

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from cloudapi.errors import Invalid
 from cloudapi.problems import Problem
-from sync.records import Check, Insight, Market, Prediction
+from sync.records import Check, Digest, Insight, Market, Prediction
 
 MAX_TEXT = 200  # characters of a filter or a search
 
@@ -47,6 +47,14 @@ class InsightPage(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool
     next_cursor: str | None
     upgrade_prompt: str | None = None
+
+
+class DigestPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of daily digests, newest first."""
+
+    data: list[Digest]
+    has_more: bool
+    next_cursor: str | None
 
 
 class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):

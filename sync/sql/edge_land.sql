@@ -225,6 +225,32 @@ begin
 end;
 $$;
 
+-- A digest speaks of many markets by key and stands for itself: it needs none of them to be here.
+create or replace function edge_land_digests(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into digest (
+        digest_id, day, created_at, sentiment, summary, top_picks, avoid, watch, arbitrage, markdown, n_considered,
+        n_dropped, model, prompt_version, cost_usd, extra
+    )
+    select x.digest_id, x.day, edge_stamp(x.created_at), x.sentiment, x.summary, x.top_picks, x.avoid, x.watch,
+           x.arbitrage, x.markdown, x.n_considered, x.n_dropped, x.model, x.prompt_version, x.cost_usd,
+           edge_extra(e.value, 'digest_id', 'day', 'created_at', 'sentiment', 'summary', 'top_picks', 'avoid', 'watch',
+                      'arbitrage', 'markdown', 'n_considered', 'n_dropped', 'model', 'prompt_version', 'cost_usd')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             digest_id text, day date, created_at text, sentiment text, summary text, top_picks jsonb, avoid jsonb,
+             watch jsonb, arbitrage jsonb, markdown text, n_considered integer, n_dropped integer, model text,
+             prompt_version text, cost_usd numeric
+         )
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
 create or replace function edge_refuse_kind(p_kind text) returns integer
 language plpgsql as $$
 begin
@@ -242,6 +268,7 @@ begin
         when 'insight' then edge_land_insights(p_rows)
         when 'prediction' then edge_land_predictions(p_rows)
         when 'check' then edge_land_checks(p_rows)
+        when 'digest' then edge_land_digests(p_rows)
         else edge_refuse_kind(p_kind)
     end;
 end;

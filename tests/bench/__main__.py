@@ -10,14 +10,22 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import bench_daemon, bench_parse, bench_store
+from tests.bench import bench_cycle, bench_daemon, bench_llm, bench_matching, bench_parse, bench_patterns, bench_store
 
 OUT = Path(".bench/results.json")
 
 
 def main() -> int:
     """Run all, or those named on the command line."""
-    known = {"parse": bench_parse.measure, "store": bench_store.measure, "daemon": bench_daemon.measure}
+    known = {
+        "parse": bench_parse.measure,
+        "store": bench_store.measure,
+        "cycle": bench_cycle.measure,
+        "patterns": bench_patterns.measure,
+        "matching": bench_matching.measure,
+        "daemon": bench_daemon.measure,
+        "llm": bench_llm.measure,
+    }
     wanted = sys.argv[1:] or list(known)
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     results: dict[str, object] = {"machine": machine}

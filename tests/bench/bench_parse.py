@@ -20,7 +20,7 @@ from tests.fakes.world import World
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 PAGE_EVENTS = {"polymarket": polymarket.PAGE_EVENTS, "kalshi": kalshi.PAGE_EVENTS}
-GOAL_RECORDS_PER_S = 60_000
+GOAL_RECORDS_PER_S = 150_000
 BUDGET_S = 2.0  # per measured function
 READERS: dict[str, tuple[Callable[..., Any], Callable[[bytes], Any]]] = {
     "polymarket": (polymarket.parse_page, polymarket._PAGE.decode),

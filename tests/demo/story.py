@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -212,12 +213,31 @@ async def _work(demo: Demo) -> None:
                 (await client.post(f"{demo.exchange['control_url']}/tick")).raise_for_status()
     with demo.stage("analyse", "analyse what moved" if demo.groq_key else "analyse: off, no GROQ_API_KEY"):
         await _job(demo, "analyse")
+    with demo.stage("digest", "put the day in order" if demo.groq_key else "digest: off, no GROQ_API_KEY"):
+        await _job(demo, "digest")
+    await _compare_spend(demo)
 
 
 async def _job(demo: Demo, name: str) -> None:
     result = await call(demo.control_socket, "run_now", None, job=name)
     if result["state"] != "ok":
         demo.problems.append(f"{name}: {result['state']}: {result['reason']}")
+
+
+async def _compare_spend(demo: Demo) -> None:
+    """Our books against those of the local service, which reckoned for itself."""
+    found = json.loads(await _oddsd(demo, "spend", "--json"))
+    demo.summary["llm"] = {"calls": found["n_calls"], "spent_usd": found["spent_usd"]}
+    if "groq_url" not in demo.exchange:
+        return
+    async with httpx.AsyncClient(base_url=demo.exchange["groq_url"]) as client:
+        seen = (await client.get("/control/state")).json()
+    off_usd = abs(Decimal(found["spent_usd"]) - Decimal(seen["cost_usd"]))
+    if found["n_calls"] != seen["calls"] or off_usd > Decimal("1e-9") * seen["calls"]:  # each is rounded up to a nano
+        demo.problems.append(
+            f"oddsd spend: {found['n_calls']} calls, {found['spent_usd']} USD; the service saw {seen['calls']} and"
+            f" {seen['cost_usd']}"
+        )
 
 
 async def _drain(demo: Demo) -> None:
@@ -258,7 +278,7 @@ async def _query(demo: Demo) -> None:
             await reader.get(
                 "/v1/markets", expect=401, shown="/v1/markets without a key", headers={"Authorization": ""}
             )
-            for path in ("/openapi.json", "/docs", "/v1/insights"):
+            for path in ("/openapi.json", "/docs", "/v1/insights", "/v1/digests"):
                 await reader.get(path)
             markets = (await reader.get("/v1/markets") or {}).get("data") or []
             predictions = (await reader.get("/v1/predictions") or {}).get("data") or []
@@ -301,7 +321,7 @@ def _counts(database: Path) -> dict[str, Any]:
                 "SELECT venue, count(*) FROM quotes q JOIN markets m ON m.id = q.market_id GROUP BY venue"
             )
         )
-        tables = ("patterns", "insights", "predictions", "checks")
+        tables = ("patterns", "insights", "predictions", "checks", "digests")
         counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
         return {"markets": per_venue | markets, "quotes": per_venue | quotes, **counts}
     finally:

@@ -1,4 +1,4 @@
-"""A local exchange: speaks Polymarket's Gamma keyset and Kalshi's v2 event routes, and misbehaves on request.
+"""A local exchange: speaks Polymarket's three hosts and Kalshi's v2 routes, and misbehaves on request.
 
 Law: the paging rules are the venues' own, odd ones included. A frame is what both venues list at one tick; POST
 /control/tick moves on and stays at the last. `python -m tests.fakes.exchange --port 0` prints one JSON line with its
@@ -19,12 +19,13 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from tests.fakes.asgi import serve
+from tests.fakes.exchange_details import clob_answer, data_answer, kalshi_answer
 from tests.fakes.exchange_faults import KINDS, Answer, Fault, send_answer, spoiled
 from tests.fakes.exchange_recordings import Frame, Json, recorded_frames
 from tests.fakes.world import World
 
-GAMMA, KALSHI, CONTROL = "/gamma", "/kalshi/trade-api/v2", "/control"
-_VENUE_OF = {GAMMA: "polymarket", KALSHI: "kalshi"}
+GAMMA, CLOB, DATA, KALSHI, CONTROL = "/gamma", "/clob", "/data", "/kalshi/trade-api/v2", "/control"
+_VENUE_OF = {GAMMA: "polymarket", CLOB: "clob", DATA: "data", KALSHI: "kalshi"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Request:
     venue: str
     path: str  # below the venue's base
     params: dict[str, str]
+    asked: dict[str, list[str]] = field(default_factory=dict)  # the same, repeated parameters in full
 
 
 def world_frames(world: World) -> list[Frame]:
@@ -49,18 +51,23 @@ class Exchange:
     tick: int = 0
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    overrides: dict[tuple[str, str], Json] = field(default_factory=dict)  # (venue, path): said instead
+    moved: set[str] = field(default_factory=set)  # Kalshi tickers that are on the historical routes only
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path: str = scope["path"]
-        params = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
-        base = next((base for base in (GAMMA, KALSHI, CONTROL) if path.startswith(f"{base}/")), None)
+        pairs = parse_qsl(scope["query_string"].decode(), keep_blank_values=True)
+        base = next((base for base in (*_VENUE_OF, CONTROL) if path.startswith(f"{base}/")), None)
         if base is None:
             await send_answer(Answer(404, {"error": f"no such path: {path}"}), None, receive, send)
         elif base == CONTROL:
             body = await _body(receive) if scope["method"] == "POST" else b""
             await send_answer(self._control(path.removeprefix(CONTROL), body), None, receive, send)
         else:
-            request = Request(_VENUE_OF[base], path.removeprefix(base), params)
+            asked: dict[str, list[str]] = {}
+            for name, value in pairs:
+                asked.setdefault(name, []).append(value)
+            request = Request(_VENUE_OF[base], path.removeprefix(base), dict(pairs), asked)
             self.requests.append(request)
             fault = self._next_fault(request.venue)
             answer = spoiled(self._answer(request), fault)
@@ -106,17 +113,27 @@ class Exchange:
         return Answer(200, state)
 
     def _answer(self, request: Request) -> Answer:
-        frame = self.frames[self.tick]
-        match request.venue, request.path:
-            case "polymarket", "/events/keyset":
-                return _gamma_page(frame.gamma_events, "events", request.params)
-            case "polymarket", "/markets/keyset":
-                return _gamma_page(_gamma_markets(frame), "markets", request.params)
-            case "kalshi", "/events":
-                return _kalshi_page(_kalshi_events(frame, request.params), "events", request.params, 200, 200)
-            case "kalshi", "/markets":
-                return _kalshi_page(_kalshi_markets(frame, request.params), "markets", request.params, 100, 1000)
-        return Answer(404, {"type": "not found error", "error": f"no such path: {request.path}"})
+        if (request.venue, request.path) in self.overrides:
+            return Answer(200, self.overrides[request.venue, request.path])
+        frame, answer = self.frames[self.tick], None
+        match request.venue:
+            case "polymarket":
+                answer = _gamma_answer(frame, request)
+            case "clob":
+                answer = clob_answer(frame, request.path, request.params)
+            case "data":
+                answer = data_answer(frame, request.path, request.params)
+            case "kalshi":
+                answer = self._kalshi_answer(frame, request)
+        return answer or Answer(404, {"type": "not found error", "error": f"no such path: {request.path}"})
+
+    def _kalshi_answer(self, frame: Frame, request: Request) -> Answer | None:
+        if request.path == "/events":
+            return _kalshi_page(_kalshi_events(frame, request.params), "events", request.params, 200, 200)
+        if request.path == "/markets":
+            live = [m for m in _kalshi_markets(frame, request.params) if m["ticker"] not in self.moved]
+            return _kalshi_page(live, "markets", request.params, 100, 1000)
+        return kalshi_answer(frame, request.path, request.params, self.moved)
 
 
 class ExchangeServer(Exchange):
@@ -142,6 +159,16 @@ class ExchangeServer(Exchange):
         return self.url + GAMMA
 
     @property
+    def clob_url(self) -> str:
+        """What goes where clob.polymarket.com stands in the configuration."""
+        return self.url + CLOB
+
+    @property
+    def data_url(self) -> str:
+        """What goes where data-api.polymarket.com stands in the configuration."""
+        return self.url + DATA
+
+    @property
     def kalshi_url(self) -> str:
         """What goes where external-api.kalshi.com/trade-api/v2 stands in the configuration."""
         return self.url + KALSHI
@@ -152,12 +179,23 @@ class ExchangeServer(Exchange):
         return self.url + CONTROL
 
 
+def _gamma_answer(frame: Frame, request: Request) -> Answer | None:
+    if request.path == "/events/keyset":
+        return _gamma_page(_with_ids(frame.gamma_events, request, id="id"), "events", request.params)
+    if request.path == "/markets/keyset":
+        records = _with_ids(_gamma_markets(frame), request, id="id", condition_ids="conditionId")
+        return _gamma_page(records, "markets", request.params)
+    return None
+
+
 def _gamma_page(records: list[Json], name: str, params: dict[str, str]) -> Answer:
     """Keyset paging: `after_cursor` alone moves on, and only under the filters it was made for."""
     if "offset" in params:
         return Answer(422, {"type": "validation error", "error": "offset is not allowed on keyset endpoints"})
     wants_closed = params.get("closed", "false") == "true"
     records = [record for record in records if bool(record.get("closed")) == wants_closed]
+    if "end_date_min" in params:
+        records = [record for record in records if record.get("endDate", "") >= params["end_date_min"]]
     limit = min(max(1, int(params.get("limit", "20"))), 100)
     bound_to = f"{name} closed={wants_closed}"
     start = _start_of(params.get("after_cursor"), bound_to)
@@ -167,6 +205,14 @@ def _gamma_page(records: list[Json], name: str, params: dict[str, str]) -> Answe
     if start + limit < len(records):
         page["next_cursor"] = _cursor(start + limit, bound_to)
     return Answer(200, page, {"age": "12", "cache-control": "public, max-age=300"})
+
+
+def _with_ids(records: list[Json], request: Request, **fields: str) -> list[Json]:
+    """Only the records asked for by id, where any are; a filter the venue does not know is ignored."""
+    for name, record_field in fields.items():
+        if name in request.asked:
+            records = [record for record in records if str(record.get(record_field)) in request.asked[name]]
+    return records
 
 
 def _gamma_markets(frame: Frame) -> list[Json]:
@@ -189,7 +235,12 @@ def _kalshi_page(records: list[Json], name: str, params: dict[str, str], default
 def _kalshi_events(frame: Frame, params: dict[str, str]) -> list[Json]:
     """An event matches a status if any of its markets does."""
     wanted = _status_filter(params)
-    events = [event for event in frame.kalshi_events if any(wanted(market) for market in event["markets"])]
+    asked = params["tickers"].split(",") if params.get("tickers") else None
+    events = [
+        event
+        for event in frame.kalshi_events
+        if any(wanted(market) for market in event["markets"]) and (asked is None or event["event_ticker"] in asked)
+    ]
     if params.get("with_nested_markets") == "true":
         return events
     return [{name: value for name, value in event.items() if name != "markets"} for event in events]
@@ -198,6 +249,11 @@ def _kalshi_events(frame: Frame, params: dict[str, str]) -> list[Json]:
 def _kalshi_markets(frame: Frame, params: dict[str, str]) -> list[Json]:
     wanted = _status_filter(params)
     markets = [market for event in frame.kalshi_events for market in event["markets"] if wanted(market)]
+    if params.get("tickers"):
+        markets = [market for market in markets if market["ticker"] in params["tickers"].split(",")]
+    if params.get("min_settled_ts"):
+        since = datetime.fromtimestamp(int(params["min_settled_ts"]), UTC).isoformat()
+        markets = [market for market in markets if market.get("settlement_ts", "") >= since]
     if params.get("mve_filter") == "exclude":
         return [market for market in markets if "mve_collection_ticker" not in market]
     return markets

@@ -9,7 +9,8 @@ import pytest
 
 from agent.jobs.analyse import AnalyseOptions, analyse_job
 from agent.jobs.runner import JobSpec, Runner
-from agent.llm.gateway import Gateway, GatewayOptions
+from agent.llm.gateway import Gateway
+from agent.llm.options import GatewayOptions
 from agent.store.insights import load_insights_since
 from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog

@@ -9,11 +9,12 @@ from agent.jobs import benchmark
 from agent.jobs.benchmark import benchmark_job
 from agent.jobs.ledger import load_kept
 from agent.jobs.runner import JobSpec, Runner, RunResult
-from agent.store.db import Store, Tx
+from agent.store.db import Store
 from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
 from agent.store.predictions import append_predictions
 from agent.store.quotes import save_quotes
+from agent.store.tx import Tx
 from sync.records import Check, MarketStatus, Movement
 from tests.conftest import ManualClock
 from tests.factories import make_market, make_prediction, make_quote

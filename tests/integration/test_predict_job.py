@@ -11,7 +11,8 @@ from agent.experiments.base import ExperimentResult, ExperimentSkip
 from agent.experiments.registry import BUILT_IN, Registry
 from agent.jobs.predict import PredictOptions, predict_job, window
 from agent.jobs.runner import JobSpec, Runner
-from agent.llm.gateway import Gateway, GatewayOptions
+from agent.llm.gateway import Gateway
+from agent.llm.options import GatewayOptions
 from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
 from agent.store.predictions import append_predictions, load_blind_forecasts, load_head, load_record

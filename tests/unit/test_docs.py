@@ -8,6 +8,7 @@ import pytest
 from agent import cli, settings
 from agent.jobs.table import TIMERS
 from agent.settings import Settings
+from agent.settings_tables import RetentionSettings, SelectionSettings
 from cloudapi import app as cloud_app
 from cloudapi import cli as cloud_cli
 from cloudapi.settings import CloudSettings
@@ -24,6 +25,24 @@ def test_every_setting_is_documented_and_no_other():
     documented = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE))
 
     assert documented == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [("Selection", SelectionSettings), ("Retention", RetentionSettings)],
+    ids=["selection", "retention"],
+)
+def test_every_key_of_a_table_stands_with_its_default_and_reason(heading, table):
+    """A threshold without its reason cannot be argued with."""
+    section = SETTINGS.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (.+?) \| (.+?) \|$", section, re.MULTILINE)
+
+    defaults = {name: field.default for name, field in table.model_fields.items()}
+    told = {name: "none" if default == () else f"`{default:g}`" for name, default in defaults.items()}
+    assert {name: default for name, default, _ in rows} == told
+    assert {name: why for name, _, why in rows} == {
+        name: field.description for name, field in table.model_fields.items()
+    }
 
 
 def test_every_job_stands_with_its_schedule():

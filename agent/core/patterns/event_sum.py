@@ -1,53 +1,70 @@
 """Legs of which exactly one can win, priced so that they do not add up to one.
 
-False-positive guard: every open leg must have a two-sided book (a missing leg explains any gap); sets that may still
-grow (negRiskAugmented) count only when they sum above one; a gap must exceed the sum of half spreads, which is what
-one would pay to act on it, before fees.
+Judged at prices one can act on: the bids of all legs above one (sell every YES), or the asks below one (buy every
+YES). An empty bid adds nothing, which can only hide a gap; an empty ask forbids the second judgement.
+False-positive guard: the event must be whole. A leg that won ends it; a leg that is paused, disputed or annulled, or
+one the store knows and nobody saw lately, explains any gap; lost legs are worth nothing and are left out. A set that
+may still grow (negRiskAugmented, or a leg not launched) counts only above one: the rest may sit in the missing leg.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from agent.core.patterns.base import Board, Finding, History, score_between
+from agent.core.patterns.base import Board, Event, Evidence, Finding, History, score_between
+from agent.core.patterns.knobs import knob
 
 
 @dataclass(frozen=True, slots=True)
 class EventSum:
-    """Detector `event_sum`; reports on the event's widest leg by volume."""
+    """Detector `event_sum`; reports on the event's busiest leg."""
 
-    name: str = "event_sum"
-    min_legs: int = 3
-    min_gap: float = 0.02  # beyond the half spreads: fees alone eat about this much
-    full_score_gap: float = 0.15
+    name: ClassVar[str] = "event_sum"
+    min_legs: int = knob(3, "two legs are one question asked twice: stale_sibling watches those", low=2)
+    min_gap: float = knob(0.02, "after crossing the spread; fees alone eat about this much", low=0.001, high=1)
+    full_score_gap: float = knob(0.15, "a bigger gap is no better news than this one", low=0.01)
 
     def find(self, board: Board) -> Iterator[Finding]:
         """Events whose legs cannot all be right."""
-        for legs in board.events.values():
-            if len(legs) >= self.min_legs and all(leg.market.mutually_exclusive for leg in legs):
-                finding = self._judge(legs)
-                if finding is not None:
-                    yield finding
+        liquid = board.guard.liquid
+        for event in board.events:
+            if len(event.legs) + event.listing.n_lost < self.min_legs or not event.exclusive or not event.complete:
+                continue
+            evidence = self._judge(event)
+            if evidence is not None and any(liquid(leg.latest) for leg in event.legs):
+                lead = max(event.legs, key=_busy)
+                evidence["event"] = lead.market.event_title or lead.market.event_id or ""
+                yield Finding(
+                    market_key=lead.market.market_key,
+                    detector=self.name,
+                    score=self.score(evidence),
+                    evidence=evidence,
+                )
 
-    def _judge(self, legs: list[History]) -> Finding | None:
-        books = [(leg.latest.bid, leg.latest.ask, leg.latest.mid) for leg in legs]
-        if any(bid is None or ask is None or mid is None for bid, ask, mid in books):
+    def score(self, evidence: Mapping[str, float | str]) -> int:
+        """By the gap."""
+        return score_between(float(evidence["gap"]), 0.0, self.full_score_gap)
+
+    def _judge(self, event: Event) -> Evidence | None:
+        books = [(leg.quotes[-1].bid, leg.quotes[-1].ask) for leg in event.legs]
+        if any(bid is not None and ask is not None and bid >= ask for bid, ask in books):
+            return None  # a crossed book: one of its sides is stale, and with it the sum
+        bids = sum(bid for bid, _ in books if bid is not None)
+        asks = [ask for _, ask in books if ask is not None]
+        if bids - 1.0 >= self.min_gap:
+            side, total = "bids", bids
+        elif 1.0 - sum(asks) >= self.min_gap and len(asks) == len(books) and not event.may_grow:
+            side, total = "asks", sum(asks)
+        else:
             return None
-        total = sum(mid for _, _, mid in books if mid is not None)
-        half_spreads = sum((ask - bid) / 2 for bid, ask, _ in books if bid is not None and ask is not None)
-        gap = abs(total - 1.0) - half_spreads
-        grows = any(leg.market.open_set for leg in legs)
-        if gap < self.min_gap or (grows and total < 1.0):
-            return None
-        lead = max(legs, key=lambda leg: (leg.latest.volume_24h or 0.0, leg.market.market_key))
-        return Finding(
-            market_key=lead.market.market_key,
-            detector=self.name,
-            score=score_between(gap, 0.0, self.full_score_gap),
-            evidence={
-                "sum_of_mids": round(total, 6),
-                "half_spreads": round(half_spreads, 6),
-                "gap": round(gap, 6),
-                "n_legs": float(len(legs)),
-                "event": lead.market.event_title or lead.market.event_id or "",
-            },
-        )
+        return {
+            "side": side,
+            "total": round(total, 6),
+            "gap": round(abs(total - 1.0), 6),
+            "n_legs": float(len(books)),
+            "n_lost": float(event.listing.n_lost),
+        }
+
+
+def _busy(leg: History) -> tuple[float, str]:
+    return (leg.latest.volume_24h or 0.0, leg.market.market_key)

@@ -85,7 +85,12 @@ async def test_control_moves_ticks_and_orders_faults(exchange: ExchangeServer) -
         statuses = [(await get(f"{exchange.kalshi_url}/events")).status_code for _ in range(3)]
         state = (await control.get("/state")).json()
     assert statuses == [429, 429, 200]
-    assert state == {"tick": 3, "n_ticks": 4, "faults": [], "n_requests": {"polymarket": 0, "kalshi": 3}}
+    assert state == {
+        "tick": 3,
+        "n_ticks": 4,
+        "faults": [],
+        "n_requests": {"polymarket": 0, "clob": 0, "data": 0, "kalshi": 3},
+    }
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.records import Check, Insight, Market, Pattern, Prediction, Quote
+from sync.records import Check, Digest, Insight, Market, Pattern, Prediction, Quote
 from tests import factories
 
 NOW = datetime.now(UTC).replace(microsecond=250_000)
@@ -66,5 +66,10 @@ def make_check(**changes: Any) -> Check:
     return factories.make_check(**ours | changes)
 
 
-def make_one_of_each() -> list[Market | Quote | Pattern | Insight | Prediction | Check]:
-    return [make_market(), make_quote(), make_pattern(), make_insight(), make_prediction(), make_check()]
+def make_digest(**changes: Any) -> Digest:
+    return factories.make_digest(**{"digest_id": "dig-1", "day": NOW.date(), "created_at": NOW} | changes)
+
+
+def make_one_of_each() -> list[Market | Quote | Pattern | Insight | Prediction | Check | Digest]:
+    known = [make_market(), make_quote(), make_pattern(), make_insight(), make_prediction(), make_check()]
+    return [*known, make_digest()]

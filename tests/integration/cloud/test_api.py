@@ -13,13 +13,14 @@ from cloudapi.app import HANDLERS
 from cloudapi.queries.accounts import revoke_key
 from cloudapi.queries.prices import Series
 from cloudapi.tiers import ENTITLEMENTS, UPGRADE_PROMPT, Interval, Tier
-from sync.records import Check, Insight, Market, MarketStatus, Prediction, Quote, Venue
+from sync.records import Check, Digest, Insight, Market, MarketStatus, Prediction, Quote, Venue
 from tests.fakes.postgres import EmbeddedPostgres
 from tests.integration.cloud.conftest import Clock, Replica
 from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import (
     NOW,
     make_check,
+    make_digest,
     make_insight,
     make_market,
     make_one_of_each,
@@ -33,6 +34,7 @@ PATHS = {
     "/v1/markets/kalshi:KXRAIN-26/price",
     "/v1/markets/kalshi:KXRAIN-26/series",
     "/v1/insights",
+    "/v1/digests",
     "/v1/predictions",
     "/v1/predictions/prd-1",
     "/v1/predictions/prd-1/benchmarks",
@@ -52,6 +54,7 @@ REFUSALS = [
     ("/v1/markets?venue=nyse", 422, "invalid"),
     ("/v1/markets?cursor=bm90IG91cnM", 400, "bad-cursor"),
     ("/v1/insights?cursor=%00", 400, "bad-cursor"),
+    ("/v1/digests?cursor=%00", 400, "bad-cursor"),
     ("/v1/insights?since=2026-01-01T00:00:00", 422, "invalid"),
     ("/v1/insights?since=yesterday", 422, "invalid"),
     ("/v1/markets/kalshi:X/series?interval=2h", 422, "invalid"),
@@ -72,7 +75,7 @@ async def land(edge: HandEdge, replica: Replica, records: list[Any]) -> None:
 
 async def test_what_landed_is_what_is_served(edge: HandEdge, replica: Replica) -> None:
     """One definition of a record: the store saves it, the wire carries it, the API returns it unchanged."""
-    market, quote, _, insight, prediction, check = records = make_one_of_each()
+    market, quote, _, insight, prediction, check, digest = records = make_one_of_each()
     await land(edge, replica, records)
 
     bodies = {path: (await replica.get(path)).content for path in PATHS}
@@ -83,6 +86,7 @@ async def test_what_landed_is_what_is_served(edge: HandEdge, replica: Replica) -
     listed = {path: msgspec.json.decode(body).get("data") for path, body in bodies.items()}
     assert msgspec.convert(listed["/v1/markets"], list[Market]) == [market]
     assert msgspec.convert(listed["/v1/insights"], list[Insight]) == [insight]
+    assert msgspec.convert(listed["/v1/digests"], list[Digest]) == [digest]
     assert msgspec.convert(listed["/v1/predictions"], list[Prediction]) == [prediction]
     assert msgspec.convert(listed["/v1/predictions/prd-1/benchmarks"], list[Check]) == [check]
 
@@ -381,10 +385,10 @@ async def test_insight_pages_break_ties_of_time(edge: HandEdge, replica: Replica
 
 
 async def test_predictions_need_premium(edge: HandEdge, replica: Replica) -> None:
-    """Warm as pro, read as basic: 403 on all three routes, with the tier that would do."""
+    """Warm as pro, read as basic: 403 on every route that shows a forecast, with the tier that would do."""
     await land(edge, replica, make_one_of_each())
 
-    for path in ("/v1/predictions", "/v1/predictions/prd-1", "/v1/predictions/prd-1/benchmarks"):
+    for path in ("/v1/predictions", "/v1/predictions/prd-1", "/v1/predictions/prd-1/benchmarks", "/v1/digests"):
         assert (await replica.get(path)).status_code == 200
         refused = await replica.get(path, tier=Tier.BASIC)
         assert refused.status_code == 403
@@ -402,6 +406,20 @@ async def test_benchmarks_page_newest_first(edge: HandEdge, replica: Replica) ->
     hours = [check["hours_since_prediction"] for check in first["data"] + rest["data"]]
     assert hours == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
     assert not rest["has_more"]
+
+
+async def test_digests_page_newest_first_and_one_that_lands_is_seen(edge: HandEdge, replica: Replica) -> None:
+    """Two edges may write the same day at the same moment: pages skip none; the cache hears of the next one."""
+    await land(edge, replica, [make_digest(digest_id=f"dig-{i}") for i in range(5)])
+
+    first = (await replica.get("/v1/digests?limit=3")).json()
+    rest = (await replica.get(f"/v1/digests?limit=3&cursor={first['next_cursor']}")).json()
+    await land(edge, replica, [make_digest(digest_id="dig-9", created_at=NOW + timedelta(minutes=1))])
+    newest = (await replica.get("/v1/digests?limit=1")).json()
+
+    assert [row["digest_id"] for row in first["data"] + rest["data"]] == [f"dig-{i}" for i in (4, 3, 2, 1, 0)]
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    assert newest["data"][0]["digest_id"] == "dig-9"
 
 
 # ---------------------------------------------------------------- caching, keys, limits, health

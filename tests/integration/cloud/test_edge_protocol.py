@@ -14,6 +14,7 @@ from tests.integration.cloud.edge import HandEdge, encode
 from tests.integration.cloud.made import (
     NOW,
     make_check,
+    make_digest,
     make_insight,
     make_market,
     make_one_of_each,
@@ -28,11 +29,11 @@ async def test_every_kind_lands_once_and_adds_up(edge: HandEdge, owner: asyncpg.
 
     receipt = await edge.send(make_one_of_each())
 
-    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == ("applied", 6, 0, 0)
+    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == ("applied", 7, 0, 0)
     landed = await count_landed(owner)
     assert (landed.markets, landed.quotes, landed.patterns) == (1, 1, 1)
-    assert (landed.insights, landed.predictions, landed.checks) == (1, 1, 1)
-    assert landed.rows == landed.acked == 6
+    assert (landed.insights, landed.predictions, landed.checks, landed.digests) == (1, 1, 1, 1)
+    assert landed.rows == landed.acked == 7
     assert landed.adds_up
     assert landed.unpartitioned == 0
 
@@ -54,13 +55,13 @@ async def test_same_batch_again_is_a_duplicate_with_the_first_receipt(
     """A lost receipt is asked for again; the answer must be the one that was lost."""
     await edge.hello()
     rows = encode(make_one_of_each())
-    first = await edge.apply(1, 6, rows)
+    first = await edge.apply(1, 7, rows)
 
-    again = await edge.apply(1, 6, rows)
+    again = await edge.apply(1, 7, rows)
 
     assert again["result"] == "duplicate"
     assert {**again, "result": "applied"} == first
-    assert (await count_landed(owner)).rows == 6
+    assert (await count_landed(owner)).rows == 7
 
 
 async def test_same_batch_twice_at_once_is_applied_once(dsns: tuple[str, str], edge: HandEdge) -> None:
@@ -211,6 +212,9 @@ POISON = {
     "evidence of another shape": '[{"kind":"pattern","pattern_id":"p","market_key":"kalshi:P","detector":"d","score":1,'
     '"evidence":[1],"detected_at":"2026-01-01T00:00:00Z"}]',
     "list where a text list belongs": spoiled(make_insight(), '["thin book","weather"]', "7"),
+    "object where a digest's list belongs": spoiled(make_digest(), '"avoid":[]', '"avoid":{}'),
+    "mood outside the vocabulary": spoiled(make_digest(), '"CALM"', '"EUPHORIC"'),
+    "digest without its text": spoiled(make_digest(), '"markdown"', '"html"'),
 }
 
 
@@ -260,7 +264,7 @@ async def test_known_rows_are_counted_not_doubled(edge: HandEdge, owner: asyncpg
 
     receipt = await rotated.send([*make_one_of_each(), make_quote("NEW")])
 
-    assert (receipt["inserted"], receipt["known"], receipt["quarantined"]) == (1, 6, 0)
+    assert (receipt["inserted"], receipt["known"], receipt["quarantined"]) == (1, 7, 0)
     landed = await count_landed(owner)
     assert landed.quotes == 2
     assert landed.adds_up

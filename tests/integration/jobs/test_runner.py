@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from agent.errors import StoreBusy, StoreError, UnitDead, UnknownJob, VenueRejected, VenueUnavailable
 from agent.jobs.context import CHUNK, TRIES, RunContext, Unit
 from agent.jobs.ledger import load_kept, load_runs
-from agent.store.db import Store, Tx
+from agent.store.db import Store
+from agent.store.tx import Tx
 from tests.integration.jobs.conftest import broken_disk
 
 SLOT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

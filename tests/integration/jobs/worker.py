@@ -13,7 +13,8 @@ from pathlib import Path
 
 from agent.jobs.context import RunContext, Unit
 from agent.jobs.runner import JobSpec, Runner
-from agent.store.db import Store, Tx
+from agent.store.db import Store
+from agent.store.tx import Tx
 
 N_UNITS = 240
 SLOT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

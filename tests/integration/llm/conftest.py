@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.llm.gateway import Gateway, GatewayOptions
+from agent.llm.gateway import Gateway
+from agent.llm.options import GatewayOptions
 from agent.llm.prompt import Prompt
 from agent.store.db import Store
 from tests.fakes.groq import GroqServer

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from decimal import Decimal
@@ -10,9 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agent.errors import BudgetExhausted, LlmRefused, LlmReplyInvalid, LlmUnavailable
+from agent.errors import BudgetExhausted, CallsExhausted, LlmRefused, LlmReplyInvalid, LlmUnavailable
 from agent.llm.budget import Purpose
-from agent.llm.gateway import Gateway, GatewayOptions
+from agent.llm.gateway import Gateway
+from agent.llm.killswitch import file_switch
+from agent.llm.options import GatewayOptions
 from agent.llm.schemas import ANALYSIS, FORECAST
 from tests.fakes.groq import ERROR_FAULTS, GroqServer
 from tests.integration.llm.conftest import PROMPT
@@ -89,7 +92,7 @@ async def test_a_cancelled_call_stays_spent(gateway, groq, load_calls):
 async def test_a_timeout_stays_spent_and_is_tried_again(make_gateway, groq, load_calls):
     """A hung call may be billed; the next try has a reservation of its own."""
     groq.fault("slow", seconds=30)
-    async with make_gateway(timeout_s=0.5) as gateway:
+    async with make_gateway(timeout_s=2.0) as gateway:
         await ask(gateway)
 
     first, second = await load_calls()
@@ -97,7 +100,7 @@ async def test_a_timeout_stays_spent_and_is_tried_again(make_gateway, groq, load
     assert second["outcome"] == "ok"
 
 
-@pytest.mark.parametrize("kind", ["unavailable", "capacity", "html"])
+@pytest.mark.parametrize("kind", ["unavailable", "capacity", "html", "internal", "bad_gateway"])
 async def test_what_passes_is_tried_again(gateway, groq, waits, load_calls, kind):
     """Two bad moments and an answer; the waits grow."""
     groq.fault(kind, times=2)
@@ -249,7 +252,7 @@ async def test_cut_json_gets_more_room_once(gateway, groq, load_calls):
     assert 0 < first["cost_nano"] < first["reserved_nano"]  # its tokens are known, so it is booked at its cost
 
 
-@pytest.mark.parametrize("kind", ["wrong_market", "out_of_range", "extra_field", "json_validate_failed"])
+@pytest.mark.parametrize("kind", ["wrong_market", "out_of_range", "extra_field", "schema_back"])
 async def test_a_bad_answer_is_asked_again_once_without_randomness(gateway, groq, load_calls, kind):
     """Then it is an error and a row, never a number."""
     groq.fault(kind, times=2)
@@ -315,6 +318,64 @@ async def test_a_model_without_the_mode_steps_down_and_is_remembered(make_gatewa
     assert modes == [("json_schema", True), ("json_schema", False), ("json_object", None), ("json_object", None)]
 
 
+def modes_of(groq) -> list[str]:
+    """In which mode each call was made."""
+    names = {"json_object": "json_object"}
+    formats = [call["response_format"] for call in groq.calls]
+    return [
+        names.get(f["type"], "strict" if f.get("json_schema", {}).get("strict") else "best_effort") for f in formats
+    ]
+
+
+@pytest.mark.parametrize("kind", ["not_json", "json_validate_failed"])
+async def test_repeated_bad_json_is_asked_for_in_weaker_modes(make_gateway, groq, load_calls, kind):
+    """Where a mode does not hold a model, the next one may; each try is in the books."""
+    groq.fault(kind, times=3)
+
+    async with make_gateway(models=(SMALL,)) as gateway:
+        await ask(gateway)
+
+    assert modes_of(groq) == ["strict", "strict", "best_effort", "json_object"]
+    assert [row["outcome"] for row in await load_calls()] == ["invalid"] * 3 + ["ok"]
+
+
+async def test_bad_json_in_every_mode_is_no_answer(make_gateway, groq):
+    """Four paid tries are the end of it."""
+    groq.fault("not_json", times=100)
+
+    async with make_gateway(models=(SMALL,)) as gateway:
+        with pytest.raises(LlmReplyInvalid, match="not JSON"):
+            await ask(gateway)
+
+    assert len(groq.calls) == 4
+
+
+async def test_one_spoilt_question_does_not_take_a_models_mode_away(make_gateway, groq):
+    """A hostile text may break its own answer; the next question is asked in the strongest mode again."""
+    groq.fault("not_json", times=2)
+
+    async with make_gateway(models=(SMALL,)) as gateway:
+        await ask(gateway)
+        await ask(gateway)
+
+    assert modes_of(groq) == ["strict", "strict", "best_effort", "strict"]
+
+
+async def test_a_weaker_mode_is_learnt_from_several_questions_and_kept_over_a_restart(make_gateway, groq, clock):
+    """What was paid for is not paid for again, and not believed for ever: services mend."""
+    async with make_gateway(models=(SMALL,)) as gateway:
+        for _ in range(3):
+            groq.fault("not_json", times=2)
+            await ask(gateway)
+        await ask(gateway)
+    async with make_gateway(models=(SMALL,)) as restarted:
+        await ask(restarted)
+        clock.forward(days=8)
+        await ask(restarted)
+
+    assert modes_of(groq) == ["strict", "strict", "best_effort"] * 3 + ["best_effort", "best_effort", "strict"]
+
+
 async def test_a_model_that_wraps_its_json_is_understood(make_gateway, groq):
     """Best effort means thoughts and code fences around the object."""
     groq.fault("wrapped")
@@ -364,6 +425,156 @@ async def test_the_kill_switch_is_read_before_each_call(make_gateway, groq):
     assert len(groq.calls) == 1
 
 
+async def test_an_operators_file_stops_the_next_call_and_its_removal_lets_it_pass(make_gateway, groq, tmp_path):
+    """No restart, no command, no database: a file, read before each paid call."""
+    switch = tmp_path / "kill-switch"
+    async with make_gateway(kill_switch=file_switch(switch)) as gateway:
+        await ask(gateway)
+        switch.write_text("the bill looks odd\nsecond line")
+        with pytest.raises(LlmRefused, match=r"kill-switch: the bill looks odd$"):
+            await ask(gateway)
+        switch.unlink()
+        await ask(gateway)
+
+    assert len(groq.calls) == 2
+
+
+async def test_a_run_of_failures_over_all_models_stops_all_for_a_while(store, groq):
+    """A request of ours that is wrong each time burns nothing more after six; then one question is the trial."""
+    now = [0.0]
+    options = GatewayOptions(api_key="k", base_url=groq.url, models=(SMALL, LARGE), tokens_per_minute=1e6)
+    async with Gateway(store, options, monotonic=lambda: now[0]) as gateway:
+        groq.fault("unprocessable", times=7)
+        for _ in range(6):
+            with pytest.raises(LlmRefused):
+                await ask(gateway)
+        with pytest.raises(LlmUnavailable, match="nobody is asked for another 300 s"):
+            await ask(gateway)
+        assert len(groq.calls) == 6
+        assert "asked again in 300 s" in await gateway.unready_reason(Purpose.FORECAST)
+
+        now[0] += 301
+        with pytest.raises(LlmRefused):  # the trial fails: twice as long
+            await ask(gateway)
+        with pytest.raises(LlmUnavailable, match="another 600 s"):
+            await ask(gateway)
+        now[0] += 601
+        await ask(gateway)
+        await ask(gateway)
+
+    assert len(groq.calls) == 9
+
+
+async def test_a_failing_model_gets_one_trial_when_its_pause_is_over(store, groq, waits):
+    """Four questions that waited must not all hit a service that just came back, or did not."""
+    now = [0.0]
+    options = GatewayOptions(api_key="k", base_url=groq.url, models=(SMALL,), tokens_per_minute=1e6)
+    async with Gateway(store, options, sleep=waits, monotonic=lambda: now[0]) as gateway:
+        groq.fault("unavailable", times=3)
+        with pytest.raises(LlmUnavailable):
+            await ask(gateway)
+        now[0] += 61
+        groq.fault("slow", seconds=30)
+        groq.arrived.clear()
+        trial = asyncio.create_task(ask(gateway))
+        await asyncio.wait_for(groq.arrived.wait(), 10)
+        with pytest.raises(LlmUnavailable, match="left alone"):
+            await ask(gateway)
+        groq.released.set()
+        await trial
+        await ask(gateway)
+
+    assert len(groq.calls) == 5
+
+
+async def test_a_trial_that_was_given_up_leaves_the_trial_to_the_next_question(store, groq, waits):
+    """A run that was cancelled in the middle of it would else shut the model out until a restart."""
+    now = [0.0]
+    options = GatewayOptions(api_key="k", base_url=groq.url, models=(SMALL,), tokens_per_minute=1e6)
+    async with Gateway(store, options, sleep=waits, monotonic=lambda: now[0]) as gateway:
+        groq.fault("unavailable", times=3)
+        with pytest.raises(LlmUnavailable):
+            await ask(gateway)
+        now[0] += 61
+        groq.fault("slow", seconds=30)
+        groq.arrived.clear()
+        trial = asyncio.create_task(ask(gateway))
+        await asyncio.wait_for(groq.arrived.wait(), 10)
+        trial.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trial
+
+        assert (await ask(gateway)).model == SMALL
+        groq.released.set()
+
+
+async def test_hostile_text_cannot_stop_the_others(make_gateway, groq):
+    """Leaked markers and unreadable answers are one market's business: no number of them opens the breaker."""
+    async with make_gateway(models=(SMALL,)) as gateway:
+        groq.fault("leak", times=8)
+        for _ in range(8):
+            with pytest.raises(LlmReplyInvalid):
+                await ask(gateway)
+
+        assert (await ask(gateway)).model == SMALL
+
+
+async def test_a_models_calls_of_the_day_are_counted_and_the_next_model_answers(make_gateway, groq, load_calls):
+    """The service counts refused attempts too, so do we; what was never sent is no call."""
+    groq.fault("unavailable")
+    async with make_gateway(daily_calls=2) as gateway:
+        replies = [await ask(gateway) for _ in range(3)]
+        with pytest.raises(CallsExhausted, match="2 calls of this model are used up"):
+            await ask(gateway)
+        assert "2 calls of each model are used up" in await gateway.unready_reason(Purpose.FORECAST)
+
+    assert [reply.model for reply in replies] == [SMALL, LARGE, LARGE]
+    assert len(groq.calls) == len(await load_calls()) == 4
+
+
+async def test_the_tokens_of_the_day_are_a_cap_too(make_gateway, groq):
+    """A model that bills nobody can still be worked to death."""
+    async with make_gateway(daily_tokens=8_000) as gateway:
+        outcomes = await asyncio.gather(*(ask(gateway) for _ in range(10)), return_exceptions=True)
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BudgetExhausted)]
+    assert re.search(r"may take \d+ tokens, and \d+ are left of the day's 8,000", str(refused[0]))
+
+    told = sum(usage["total_tokens"] for _, usage in groq.told)
+    assert 0 < told <= 8_000
+
+
+async def test_every_row_says_which_prices_it_was_reckoned_with(make_gateway, groq, load_calls):
+    """A cost must be explainable after the table has changed."""
+    async with make_gateway() as gateway:
+        await ask(gateway)
+        assert await gateway.refresh_models() == []
+        await ask(gateway)
+
+    assert [row["prices_as_of"] for row in await load_calls()] == ["2026-11", "listed 2026-11-21"]
+
+
+async def test_null_details_of_usage_are_no_failure(gateway, groq, load_calls):
+    """The service's own SDK types them as numbers; they come as null."""
+    groq.fault("null_usage_details")
+
+    await ask(gateway)
+
+    (row,) = await load_calls()
+    assert (row["outcome"], row["cached_tokens"]) == ("ok", 0)
+
+
+@pytest.mark.parametrize("kind", ["tokens_of_the_day", "requests_of_the_day"])
+async def test_a_limit_of_the_day_parks_the_model_for_as_long_as_its_text_says(gateway, groq, kind):
+    """There is no header for the day's tokens: the wait stands in the sentence alone."""
+    groq.fault(kind, model=SMALL)
+
+    replies = [await ask(gateway), await ask(gateway)]
+
+    assert [reply.model for reply in replies] == [LARGE, LARGE]
+    assert [call["model"] for call in groq.calls] == [SMALL, LARGE, LARGE]
+
+
 @pytest.mark.parametrize(
     ("over", "words"), [({"api_key": None}, "no GROQ_API_KEY"), ({"enabled": False}, "AI_ANALYSIS_ENABLED")]
 )
@@ -379,16 +590,20 @@ async def test_an_off_gateway_says_why_and_asks_nobody(make_gateway, groq, load_
     assert await load_calls() == []
 
 
-async def test_a_local_server_is_asked_under_its_own_path_without_a_key(store):
-    """Ollama and llama.cpp serve /v1/; the SDK posts to /openai/v1/ whatever it is told."""
-    async with GroqServer(prefix="/v1", headers={}, models=("llama3.2:3b",)) as local:
-        options = GatewayOptions(base_url=local.url, path_prefix="/v1/", models=("llama3.2:3b",))
+@pytest.mark.parametrize(
+    ("path", "prefix"), [("", "/v1/"), ("", "/v1"), ("", "v1/"), ("/v1", "/openai/v1/"), ("/v1/", "/v1/")]
+)
+async def test_a_local_server_is_asked_under_its_own_path_without_a_key(store, path, prefix):
+    """Ollama and llama.cpp serve /v1/, the SDK posts to /openai/v1/; however it is written down, it arrives."""
+    async with GroqServer(prefix="/v1", headers={}, models=("llama3.2:3b",), prices={}) as local:
+        options = GatewayOptions(base_url=f"{local.url}{path}", path_prefix=prefix, models=("llama3.2:3b",))
         async with Gateway(store, options) as gateway:
             assert gateway.off_reason is None
             reply = await ask(gateway)
+            assert await gateway.refresh_models() == []
 
     (call,) = local.calls
-    assert reply.cost_usd == 0
+    assert (local.n_listed, reply.cost_usd) == (1, 0)
     assert not {"include_reasoning", "service_tier", "reasoning_effort"} & set(call)
 
 

@@ -29,7 +29,7 @@ class Rows:
 
     DEFAULTS: ClassVar[dict[str, dict[str, Any]]] = {
         "markets": {
-            "venue": "kalshi", "status": "open", "digest": b"d", "first_seen_at": 0, "changed_at": 0, "seen_at": 0, "body": b"{}",
+            "venue": "kalshi", "status": "open", "digest": b"d", "first_seen_at": 0, "changed_at": 0, "body": b"{}",
         },
         "rejects": {"venue": "kalshi", "path": "$", "reason": "r", "body": b"", "n_seen": 1, "first_seen_at": 0},
         "patterns": {"market_id": 1, "detector": "d", "score": 60, "body": b"{}"},

@@ -48,4 +48,4 @@ def test_the_worst_case_bounds_any_text(text):
     )
 
     assert call.most_tokens >= len(text.encode("utf-8", "replace")) + 1
-    assert call.likely_tokens >= 100
+    assert call.n_chars >= len(text)

@@ -80,10 +80,27 @@ def test_a_rate_limit_parks_the_model_for_all_it_asked():
 def test_an_unusable_answer_gets_one_more_try_without_randomness():
     """A second bad answer is the model's last word; each try is paid for."""
     first = decide(Fault(kind=FaultKind.INVALID, message=""), PLAN, jitter=0.0)
-    second = decide(Fault(kind=FaultKind.BAD_JSON, message=""), first.plan, jitter=0.0)
+    second = decide(Fault(kind=FaultKind.INVALID, message=""), first.plan, jitter=0.0)
 
     assert (first.step, first.plan.temperature) == (Step.AGAIN, 0.0)
     assert second.step is Step.GIVE_UP_INVALID
+
+
+def test_repeated_bad_json_walks_down_the_ladder_and_ends():
+    """One more try in the same mode, one in each weaker one, and then the truth: each step is another paid call."""
+    plan, seen = PLAN, []
+    for _ in range(4):
+        decision = decide(Fault(kind=FaultKind.BAD_JSON, message=""), plan, jitter=0.0)
+        seen.append((decision.step, decision.plan.mode))
+        plan = decision.plan
+
+    assert seen == [
+        (Step.AGAIN, JsonMode.STRICT),
+        (Step.NEXT_RUNG, JsonMode.BEST_EFFORT),
+        (Step.NEXT_RUNG, JsonMode.JSON_OBJECT),
+        (Step.GIVE_UP_INVALID, JsonMode.JSON_OBJECT),
+    ]
+    assert plan.temperature == 0.0
 
 
 def test_a_cut_answer_gets_twice_the_room_once():

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from agent.llm.models import FREE, JsonMode, chain_of, profile_of
 
 
@@ -45,3 +47,32 @@ def test_the_ladder_of_json_modes_ends():
     assert JsonMode.STRICT.weaker is JsonMode.BEST_EFFORT
     assert JsonMode.BEST_EFFORT.weaker is JsonMode.JSON_OBJECT
     assert JsonMode.JSON_OBJECT.weaker is None
+
+
+def test_what_is_no_chat_model_is_left_out_in_words():
+    """A classifier cannot answer, and a system that searches the web would show a blind forecaster the price."""
+    models, notes = chain_of(["groq/compound", "openai/gpt-oss-120b", "meta-llama/llama-prompt-guard-2-86m"])
+
+    assert models == ("openai/gpt-oss-120b",)
+    assert len(notes) == 2
+    assert "left out" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "low", "none"),
+    [
+        ("openai/gpt-oss-20b", JsonMode.STRICT, "low", None),
+        ("openai/gpt-oss-120b", JsonMode.STRICT, "low", None),
+        ("openai/gpt-oss-safeguard-20b", JsonMode.BEST_EFFORT, None, None),
+        ("qwen/qwen3.8-27b", JsonMode.BEST_EFFORT, "low", None),
+        ("qwen/qwen3.6-27b", JsonMode.BEST_EFFORT, None, None),
+        ("somebody/new-model", JsonMode.BEST_EFFORT, None, None),
+    ],
+)
+def test_each_model_is_asked_only_what_it_understands(model, mode, low, none):
+    """An effort a model does not know is a 400; only two models decode under a schema."""
+    profile = profile_of(model)
+
+    assert profile.json_mode is mode
+    assert (profile.effort("low"), profile.effort("none")) == (low, none)
+    assert profile.context_tokens > profile.max_completion_tokens

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.llm.safety import UNVERIFIED, clean, fence, mark_unverified, new_marker, tidy
+from agent.llm import safety
+from agent.llm.safety import _ROLE_TAGS, UNVERIFIED, clean, fence, known_numbers, mark_unverified, new_marker, tidy
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_long_reply_is_cut():
 )
 def test_numbers_that_were_supplied_pass(sentence):
     """The model may repeat ours: rounded, in percent, in cents, or as the other side."""
-    assert mark_unverified(sentence, [0.312, 0.42, 12500.0, "Will the rate be above 4.25?"]) == sentence
+    assert mark_unverified(sentence, known_numbers([0.312, 0.42, 12500.0, "Will the rate be above 4.25?"])) == sentence
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,34 @@ def test_numbers_that_were_supplied_pass(sentence):
 )
 def test_a_number_nobody_supplied_is_marked(sentence):
     """An invented number looks like ours unless it is marked."""
-    text = mark_unverified(f"The book is thin. {sentence} Wait.", [0.42, 0.31])
+    text = mark_unverified(f"The book is thin. {sentence} Wait.", known_numbers([0.42, 0.31]))
 
     assert text == f"The book is thin. {sentence}{UNVERIFIED} Wait."
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        "<sys" * 2_000 + "<|x|>" + "tem>" * 2_000,
+        "<|" * 2_000 + "x" + "|>" * 2_000,
+        "[IN" * 2_000 + "[INST]" + "ST]" * 2_000,
+        "system" * 2_000 + "<system>: x\n" + "system:" * 2_000,
+    ],
+)
+def test_layers_of_tags_are_not_peeled_one_by_one(built):
+    """Each layer was a pass over the text: a title of 16,000 signs could hold the whole daemon for a second."""
+    passes = []
+    counting = type("Counting", (), {"sub": lambda self, new, text: passes.append(1) or _ROLE_TAGS.sub(new, text)})()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(safety, "_ROLE_TAGS", counting)
+        cleaned = clean(built, 4_000)
+
+    assert len(passes) <= safety.MOST_LAYERS + 1
+    assert not _ROLE_TAGS.search(cleaned)
+
+
+@pytest.mark.parametrize("link", ["[a](javascript:x)", f"[{'a' * 300}](evil.example)", "[a [b]](evil.example)", "!["])
+def test_no_markdown_link_survives_whatever_its_length(link):
+    """A link needs no http to be one."""
+    assert "](" not in tidy(f"see {link}", 1_000)

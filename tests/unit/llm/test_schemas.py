@@ -3,10 +3,19 @@
 import msgspec
 import pytest
 
-from agent.llm.schemas import ANALYSIS, FORECAST, AnalysisReply, ForecastReply, ReplySchema, strict_faults
-from sync.records import Position, Recommendation, TimeSensitivity
+from agent.llm.schemas import (
+    ANALYSIS,
+    FORECAST,
+    AnalysisReply,
+    DigestReply,
+    ForecastReply,
+    ReplySchema,
+    digest_schema,
+    strict_faults,
+)
+from sync.records import Position, Recommendation, Sentiment, TimeSensitivity
 
-SCHEMAS = [ANALYSIS, FORECAST]
+SCHEMAS = [ANALYSIS, FORECAST, digest_schema(["M1", "M2"])]
 ANALYSIS_ANSWER = {
     "market": "M1",
     "reasoning": "r",
@@ -46,6 +55,7 @@ def test_schema_and_struct_have_the_same_fields(schema):
         "recommendation": Recommendation,
         "suggested_position": Position,
         "time_sensitivity": TimeSensitivity,
+        "sentiment": Sentiment,
     }.items():
         if name in properties:
             assert properties[name]["enum"] == [item.value for item in vocabulary]
@@ -125,3 +135,38 @@ def test_a_forecast_outside_one_to_ninety_nine_percent_is_no_answer(probability)
 
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(FORECAST_ANSWER | {"probability_yes": probability}), type=ForecastReply)
+
+
+def test_a_digest_can_name_only_the_markets_of_its_request():
+    """Under strict decoding an invented alias cannot be written at all."""
+    lists = digest_schema(["M1", "M2"]).json_schema["properties"]
+
+    for name in ("top_picks", "avoid", "watch"):
+        assert lists[name]["items"]["properties"]["market"]["enum"] == ["M1", "M2"]
+    assert list(lists).index("reasoning") < list(lists).index("top_picks") < list(lists).index("sentiment")
+
+
+def test_the_number_of_markets_does_not_make_a_digest_another_version():
+    """Else every day would be a version of its own and none could be compared."""
+    assert digest_schema(["M1"]).version == digest_schema(["M1", "M2", "M3"]).version
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"sentiment": "EUPHORIC"},
+        {"top_picks": ["M1"]},
+        {"avoid": [{"market": "M1"}]},
+        {"watch": [{"market": "M1", "why": "w", "price": 0.4}]},
+        {"summary": None},
+        {"tip": "buy"},
+    ],
+)
+def test_a_digest_outside_the_rules_is_no_answer(spoil):
+    """The lists' entries are checked as closely as everything else."""
+    good = {"reasoning": "r", "top_picks": [{"market": "M1", "why": "w"}], "avoid": [], "watch": [], "sentiment": "CALM",
+            "summary": "s"}  # fmt: skip
+    msgspec.convert(good, DigestReply)
+
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(good | spoil), type=DigestReply)

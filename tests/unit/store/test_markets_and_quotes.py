@@ -7,7 +7,7 @@ import msgspec
 from agent.store.db import Store
 from agent.store.markets import load_markets, load_open_closing, save_markets
 from agent.store.outbox import load_backlog
-from agent.store.quotes import load_history, load_latest_quotes, load_seen_at, save_quotes
+from agent.store.quotes import load_boards, load_history, load_latest_quotes, load_seen_at, save_quotes
 from sync.records import MarketStatus
 from tests.factories import NOON, make_market, make_quote
 
@@ -70,7 +70,7 @@ async def test_a_quiet_market_gets_a_heartbeat_each_hour(store):
     for minutes in range(0, 135, 15):
         await cycle(store, at(minutes))
 
-    history = await load_history(store.reader, NOON, touched_since=NOON)
+    history = await load_history(store.reader, NOON, [1])
     assert [quote.fetched_at for quote in history[KEY]] == [NOON + timedelta(hours=h) for h in range(3)]
 
 
@@ -99,8 +99,44 @@ async def test_detectors_see_every_open_leg_of_a_touched_event(store):
     await cycle(store, at(0), *others)
     await cycle(store, at(15, bid=0.5, ask=0.52))
 
-    history = await load_history(store.reader, NOON, touched_since=NOON + timedelta(minutes=15))
+    (board,) = await load_boards(store.reader, touched_since=NOON + timedelta(minutes=15), at_most=100)
+    history = await load_history(store.reader, NOON, board)
     assert {key: len(quotes) for key, quotes in history.items()} == {KEY: 2, "polymarket:0xb": 1}
+
+
+async def test_a_board_never_splits_an_event(store):
+    """Boards bound the memory of a cycle; a detector of sums must still see every leg."""
+    keys = [(f"kalshi:{event}-{leg}", event) for event in "ABC" for leg in range(3)]
+    pairs = [(make_market(market_key=key, event_id=event), make_quote(market_key=key)) for key, event in keys]
+    alone = [
+        (make_market(market_key=f"kalshi:X{n}", event_id=None), make_quote(market_key=f"kalshi:X{n}")) for n in range(5)
+    ]
+    await cycle(store, *pairs, *alone)
+
+    boards = await load_boards(store.reader, touched_since=NOON, at_most=2)
+    event_of = {row["id"]: row["event_id"] for row in await store.reader.fetch("SELECT id, event_id FROM markets")}
+    assert sorted(market_id for board in boards for market_id in board) == sorted(event_of)
+    for event in "ABC":
+        assert sum(event in {event_of[market_id] for market_id in board} for board in boards) == 1
+    assert max(map(len, boards)) <= 2 + 3
+
+
+async def test_a_silent_market_travels_from_its_first_sign_of_life_on(store):
+    """What nobody has quoted is noise to a reader; what was sent once must not freeze in its last state there."""
+    market, _ = at(0)
+
+    async def save(minutes: int, *silent: str):
+        async with store.write() as tx:
+            moved = msgspec.structs.replace(market, fetched_at=NOON + timedelta(minutes=minutes))
+            return await save_markets(tx, [moved], silent)
+
+    first, again = await save(0, KEY), await save(15, KEY)
+    assert (first.withheld, first.newly_withheld, again.withheld, again.newly_withheld) == ([KEY], [KEY], [KEY], [])
+    assert (await load_backlog(store.reader)).n_rows == 0
+
+    released, later = await save(30), await save(45, KEY)
+    assert (released.released, released.n_changed, later.withheld) == ([KEY], 1, [])
+    assert (await load_backlog(store.reader)).n_rows == 1
 
 
 async def test_closing_markets_are_found_by_the_nearer_end_and_ranked_per_venue(store):

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from agent.errors import VenueDataError, VenueError, VenueRateLimited, VenueRejected, VenueUnavailable
+from agent.errors import (
+    VenueDataError,
+    VenueError,
+    VenueNotFound,
+    VenueRateLimited,
+    VenueRejected,
+    VenueUnavailable,
+)
 from agent.venues.breaker import BreakerState
 from agent.venues.http import HttpPolicy, VenueHttp
 
@@ -91,7 +98,7 @@ async def test_a_fault_of_the_road_is_tried_again(fault: httpx.Response | Except
     ("answer", "kind"),
     [
         (httpx.Response(422, json={"error": "offset is not allowed"}), VenueRejected),
-        (httpx.Response(404, json={"error": "id not found"}), VenueRejected),
+        (httpx.Response(404, json={"error": "id not found"}), VenueNotFound),
         (httpx.Response(403, json={"error": "no"}), VenueRejected),
         (httpx.Response(302, headers={"location": "https://elsewhere.test"}), VenueRejected),
         (httpx.Response(200, content=b"{" + b" " * 2000 + b"}"), VenueDataError),

@@ -1,7 +1,9 @@
 """The walk over a listing: it ends where the venue says so, and never runs in a circle."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
+from itertools import count
 
 import pytest
 
@@ -76,3 +78,62 @@ async def test_a_market_listed_twice_is_kept_once() -> None:
     assert [[market.venue_market_id for market in page.markets] for page in pages] == [["A", "B"], ["C"]]
     assert [len(page.quotes) for page in pages] == [2, 1]
     assert [page.n_dropped for page in pages] == [{"listed twice": 1}, {"listed twice": 1}]
+
+
+class Road:
+    """Answers with pages for ever, and remembers how many were asked for and given up."""
+
+    def __init__(self) -> None:
+        self.n_asked = self.n_cancelled = 0
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def fetch_json_bytes(self, url: str, params: Mapping[str, str] | None = None) -> tuple[bytes, float | None]:
+        self.n_asked += 1
+        try:
+            await self.held.wait()
+        except asyncio.CancelledError:
+            self.n_cancelled += 1
+            raise
+        return b"page", None
+
+
+def endless(road: Road) -> AsyncGenerator[Page, None]:
+    """A walk that would not end."""
+    numbers = count()
+    pages = walk(
+        road,
+        "https://venue.test/events",
+        {},
+        cursor_param="cursor",
+        parse=lambda body, at: Page(next_cursor=str(next(numbers))),
+        now=lambda: NOON,
+        max_pages=100,
+    )
+    assert isinstance(pages, AsyncGenerator)
+    return pages
+
+
+async def test_one_page_is_on_its_way_while_another_is_used() -> None:
+    """Storing and fetching share the time; more than one page ahead would fill the memory."""
+    road = Road()
+    pages = endless(road)
+    for n_used in range(1, 5):
+        page = await anext(pages)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert road.n_asked == n_used + 1
+        assert page.body == b"page"  # for whoever watches the format
+    await pages.aclose()
+
+
+async def test_a_walk_given_up_takes_its_request_with_it() -> None:
+    """A store that fails in the middle must not leave a request behind."""
+    road = Road()
+    pages = endless(road)
+    await anext(pages)
+    road.held.clear()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await pages.aclose()
+    assert (road.n_asked, road.n_cancelled) == (2, 1)

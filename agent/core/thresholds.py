@@ -1,0 +1,146 @@
+"""Rungs of a ladder: the threshold a market asks about, read from its own words. Pure.
+
+"Over 8.5 runs" and "over 9.5 runs" of one event are two rungs of one ladder, "released by June 30" and "released by
+July 31" of another. Two rungs share a ladder when their texts are the same but for the threshold. Law: doubt is
+silence. Words that turn a meaning round ("not", "remain", "between"), two thresholds in one text, a "hit" that does
+not say from which side, and a date whose year nothing confirms give no rung.
+"""
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Final
+
+from sync.records import Market
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One market's place on a ladder."""
+
+    ladder: str  # the same for all rungs of one ladder: the text, direction and all, without the threshold
+    value: float  # the number, or the day as an ordinal
+    rising: bool  # YES gets likelier with a higher value: "below 5", "by July"; "above 5" gets less likely
+    shown: str  # the threshold in words: "above 8.5", "by july 31"
+
+
+_NUMBER: Final = re.compile(
+    r"(?P<number>\d[\d,]*(?:\.\d+)?)(?:\s?(?P<unit>k|m|b|bn|t|thousand|million|billion|trillion)\b)?"
+)
+_UNITS: Final = {
+    "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
+    "trillion": 1e12,
+}  # fmt: skip
+_NEAR: Final = 20  # characters; the longest words beside a number are "greater than $"
+_LEAD: Final = re.compile(
+    r"(?:(?P<above>\b(?:above|over|more than|greater than|higher than|at least|exceed(?:s|ing)?|reach(?:es)?"
+    r"|surpass(?:es)?|hits? \(high\))|>=?|≥|↑)"
+    r"|(?P<below>\b(?:below|under|less than|fewer than|lower than|at most|(?:dip|fall|drop)s? (?:to|below)"
+    r"|hits? \(low\))|<=?|≤|↓))\s*[$€£]?\s?$"
+)
+_TAIL: Final = re.compile(
+    r"\s?(?:%|°[cf]?|bps|points|runs|goals)?\s?"
+    r"(?:(?P<above>\+|or (?:more|higher|above|greater|over)\b)|(?P<below>or (?:less|lower|below|fewer|under)\b))"
+)
+_WORD: Final = re.compile(r"[a-z]+")
+_TURNS: Final = frozenset(
+    {"no", "not", "never", "without", "fail", "fails", "avoid", "neither", "nor", "between", "exactly", "range"}
+)
+_LASTS: Final = frozenset(
+    {"remain", "remains", "stay", "stays", "still", "survive", "survives", "last", "lasts", "hold", "holds", "keep"}
+    | {"keeps", "until", "through", "after", "since", "first"}
+)
+_MONTHS: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+                  "november", "december")  # fmt: skip
+_DAY: Final = rf"(?P<month>{'|'.join(_MONTHS)})(?: (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b)?(?:,? (?P<year>20\d\d)\b)?"
+_BY: Final = re.compile(rf"\b(?:by|before) (?P<end>(?:the )?end of )?{_DAY}")
+_DATE: Final = re.compile(_DAY)
+_CLOSE_ENOUGH: Final = timedelta(days=3)  # venues close a market within days of the date it names
+
+
+def rungs(market: Market) -> tuple[Rung, ...]:
+    """Where a market stands on ladders of its event: none, one by number, one by date, or both."""
+    close = market.close_time.date() if market.close_time is not None else None
+    return _rungs(market.title, market.proposition, close)
+
+
+@lru_cache(maxsize=32_768)  # titles hardly change, and a pass asks for thousands of them
+def _rungs(title: str, proposition: str | None, close: date | None) -> tuple[Rung, ...]:
+    texts = [text.lower().replace("*", "") for text in (title, proposition) if text]
+    whole = " ".join(texts)
+    words = set(_WORD.findall(whole))
+    if words & _TURNS or "n't" in whole:
+        return ()
+    dated = ("by" in words or "before" in words) and not words & _LASTS
+    found = (_by_number(texts), _by_date(texts, close) if dated else None)
+    return tuple(rung for rung in found if rung is not None)
+
+
+def _by_number(texts: list[str]) -> Rung | None:
+    for index, text in enumerate(texts):
+        found = [(match, signs) for match in _NUMBER.finditer(text) if (signs := _signs(text, match))]
+        if len(found) > 1:
+            return None
+        if found:
+            match, signs = found[0]
+            senses = {sign["below"] is not None for sign in signs}
+            if len(senses) > 1:  # "under 5 or more"
+                return None
+            value, below = _number(match), senses.pop()
+            rest = [_masked(other, value) for place, other in enumerate(texts) if place != index]
+            shown = f"{'below' if below else 'above'} {match.group()}"
+            return Rung(f"{_cut(text, match, 'number')}|{'|'.join(rest)}", value, below, shown)
+    return None
+
+
+def _signs(text: str, match: re.Match[str]) -> list[re.Match[str]]:
+    """The words before and after a number that make it a threshold."""
+    begin, end = match.span()
+    lead, tail = _LEAD.search(text[max(0, begin - _NEAR) : begin]), _TAIL.match(text[end : end + _NEAR])
+    return [sign for sign in (lead, tail) if sign is not None]
+
+
+def _by_date(texts: list[str], close: date | None) -> Rung | None:
+    for index, text in enumerate(texts):
+        matches = list(_BY.finditer(text))
+        if not matches:
+            continue
+        day = _day(matches[0], close) if len(matches) == 1 else None
+        if day is None:
+            return None
+        rest = [_DATE.sub("#", other) for place, other in enumerate(texts) if place != index]
+        ladder = f"{_cut(text, matches[0], 'month')}|{'|'.join(rest)}"
+        return Rung(ladder, float(day.toordinal()), rising=True, shown=matches[0].group())
+    return None
+
+
+def _number(match: re.Match[str]) -> float:
+    return float(match["number"].replace(",", "")) * _UNITS.get(match["unit"] or "", 1.0)
+
+
+def _cut(text: str, match: re.Match[str], group: str) -> str:
+    return text[: match.start(group)] + "#" + text[match.end() :]
+
+
+def _masked(text: str, value: float) -> str:
+    """The other text with the threshold, and only the threshold, taken out: other numbers tell ladders apart."""
+    return _NUMBER.sub(lambda match: "#" if _number(match) == value else match.group(), text)
+
+
+def _day(match: re.Match[str], close: date | None) -> date | None:
+    """The day a text names; without a year, the one that lies at the market's close."""
+    month = _MONTHS.index(match["month"]) + 1
+    if match["year"]:
+        return _in_year(match, int(match["year"]), month)
+    if close is None:
+        return None
+    days = (_in_year(match, year, month) for year in (close.year, close.year - 1, close.year + 1))
+    return next((day for day in days if day is not None and abs(day - close) <= _CLOSE_ENOUGH), None)
+
+
+def _in_year(match: re.Match[str], year: int, month: int) -> date | None:
+    last = monthrange(year, month)[1]
+    day = int(match["day"]) if match["day"] else last if match["end"] else 1
+    return date(year, month, day) if 1 <= day <= last else None

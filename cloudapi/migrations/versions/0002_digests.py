@@ -1,0 +1,16 @@
+# noqa: INP001  Alembic loads revisions by path, not as a package
+"""Daily digests."""
+
+from cloudapi.migrations.runner import execute_file
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    execute_file("0002_digests.sql")
+
+
+def downgrade() -> None:
+    # Forward only: an older release reads a newer schema (expand first), a mistake is mended by the next revision.
+    raise NotImplementedError("migrations go forward only; restore a backup instead")
