@@ -10,8 +10,8 @@ from agent.core.instants import from_ms, to_ms
 from agent.store.db import Store
 from agent.store.tx import Reader, Tx
 
-# Rows of one transaction: 2,000 small ones take about 10 ms, and whoever waits for the writer does not notice.
-CHUNK = 2_000
+# Rows of one transaction: 500 small ones take about 10 ms, and whoever waits for the writer does not notice.
+CHUNK = 500
 BATCH_CHUNK = 20  # batches hold up to 4 MB each, and freeing their pages is the work
 MARKET_CHUNK = 200  # each with its prices
 VACUUM_PAGES = 500  # 2 MB are given back at a time

@@ -89,12 +89,8 @@ class _Listing(msgspec.Struct):
     markets: list[Raw] | None = None
 
 
-class _Legs(msgspec.Struct):
-    markets: list[Raw] | None = None
-
-
 _LISTING = msgspec.json.Decoder(_Listing)
-_LEGS = msgspec.json.Decoder(_Legs)
+_LEGS = msgspec.json.Decoder(list[Raw] | None)
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 _HEAD = msgspec.json.Decoder(dict[str, Raw])
 _VALUE = msgspec.json.Decoder()
@@ -109,12 +105,15 @@ class Watch:
     distrusted: set[str]
     profile: Profile = field(default_factory=Profile)
     samples: list[bytes] = field(default_factory=list)
+    n_pages: int = 0
 
     def look(self, page: Page) -> None:
         """Take a sample of the page into the profile; distrust at once what all records show."""
         self.profile.n_records += page.n_records
+        self.n_pages += 1
         found = sample(page.body, self.profile)
-        if self.habit is None:
+        # What all records show, the first pages show; after them only ever more pages could make it nearly all.
+        if self.habit is None or self.n_pages & (self.n_pages - 1):
             return
         hard = {finding.field for finding in findings(self.habit.profile, self.profile) if finding.total}
         if hard - self.distrusted:
@@ -208,10 +207,9 @@ def sample(body: bytes, profile: Profile) -> list[Raw]:
         heads = _spread(listing.events or (), SAMPLE)
         share = -(-SAMPLE // max(len(heads), 1))
         for event in heads:
-            legs = _LEGS.decode(event).markets or ()
-            taken.extend(_spread(legs, share))
             head = _HEAD.decode(event)
-            head.pop("markets", None)  # profiled on their own
+            legs = head.pop("markets", None)
+            taken.extend(_spread((_LEGS.decode(legs) if legs is not None else None) or (), share))
             profile.events.add({name: _VALUE.decode(value) for name, value in head.items()})
         for record in taken:
             profile.markets.add(_RECORD.decode(record))

@@ -13,7 +13,7 @@ from agent.jobs.digest import digest_job, gather
 from agent.jobs.runner import JobSpec, Runner
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions
-from agent.store.digests import load_digest
+from agent.store.digests import load_digest, save_digest
 from agent.store.insights import load_insights_since, save_insight
 from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
@@ -21,7 +21,7 @@ from agent.store.patterns import save_patterns
 from agent.store.predictions import append_predictions
 from agent.store.quotes import save_quotes
 from sync.records import Recommendation
-from tests.factories import NOON, make_insight, make_market, make_pattern, make_prediction, make_quote
+from tests.factories import NOON, make_digest, make_insight, make_market, make_pattern, make_prediction, make_quote
 from tests.fakes.groq import GroqServer
 
 DAY = date(2026, 11, 21)
@@ -175,6 +175,19 @@ async def test_a_day_has_one_digest_whoever_asks_again(store, groq, findings, wr
     assert (again.counts["skipped"], pruned.counts["skipped"]) == (1, 1)
     assert len(groq.calls) == 1
     assert await load_digest(store.reader, DAY) == first
+
+
+async def test_a_second_digest_of_a_day_is_neither_stored_nor_sent(store):
+    """The store holds the rule, whoever calls it: the cloud has no way to tell the right one."""
+    async with store.write() as tx:
+        assert await save_digest(tx, make_digest())
+    before = (await load_backlog(store.reader)).n_rows
+
+    async with store.write() as tx:
+        assert not await save_digest(tx, make_digest(digest_id="another"))
+
+    assert (await load_backlog(store.reader)).n_rows == before
+    assert (await load_digest(store.reader, DAY)).digest_id == make_digest().digest_id
 
 
 async def test_the_next_day_has_a_digest_of_its_own(store, groq, findings, write_digest, clock):
