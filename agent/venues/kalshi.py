@@ -187,6 +187,7 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         status = MarketStatus.CLOSED
     close_time = fields.time(market.close_time, "close_time")
     key = f"kalshi:{ticker}"
+    # By place, in the record's order: with keywords this call alone took 1.9 µs of a record, so it takes 0.6.
     record = Market(
         key,
         Venue.KALSHI,
@@ -196,21 +197,23 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         fetched_at,
         event.event_id or fields.identifier(market.event_ticker, "event_ticker"),
         event.title,
-        series_id=event.series_id,
-        proposition=fields.line(market.yes_sub_title),
-        outcome_labels=_LABELS,
-        category=event.category,
-        rules_text=_rules(market),
-        url=event.url,
-        tick_size=_tick_size(bytes(market.price_ranges)),
-        mutually_exclusive=event.mutually_exclusive,
-        open_time=fields.time(market.open_time, "open_time"),
-        close_time=close_time,
-        expected_time=fields.time(market.expected_expiration_time, "expected_expiration_time"),
+        event.series_id,
+        fields.line(market.yes_sub_title),
+        _LABELS,
+        (),  # token_ids
+        event.category,
+        _rules(market),
+        event.url,
+        _tick_size(bytes(market.price_ranges)),
+        event.mutually_exclusive,
+        None,  # open_set
+        fields.time(market.open_time, "open_time"),
+        close_time,
+        fields.time(market.expected_expiration_time, "expected_expiration_time"),
         # Once trading is over, close_time has been moved to when it ended.
-        closed_time=close_time if status in (MarketStatus.CLOSED, MarketStatus.RESOLVED) else None,
-        resolution=resolution,
-        resolution_value=value,
+        close_time if status in (MarketStatus.CLOSED, MarketStatus.RESOLVED) else None,
+        resolution,
+        value,
     )
     if status is MarketStatus.OPEN or status is MarketStatus.PAUSED:
         page.quotes.append(_quote(market, key, fetched_at))
