@@ -13,4 +13,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     # Forward only: an older release reads a newer schema (expand first), a mistake is mended by the next revision.
-    raise NotImplementedError("migrations go forward only; restore a backup instead")
+    raise RuntimeError("migrations go forward only; restore a backup instead")
