@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import socket
 import tempfile
+from abc import ABC, abstractmethod
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """Use as `async with`; the port stays the same over stop, kill and start."""
 
     program: str
@@ -48,9 +49,9 @@ class ServerProcess:
         self._said = asyncio.Condition()
         self._silent = False  # it has ended: no line will come any more
 
+    @abstractmethod
     def prepare(self) -> list[str]:
         """Write what the server needs into `self.folder`; returns its arguments."""
-        raise NotImplementedError
 
     async def start(self) -> None:
         """Start it on its port and wait until it listens."""

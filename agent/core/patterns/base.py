@@ -223,3 +223,24 @@ def score_between(value: float, low: float, high: float) -> int:
     """Linear score: 0 at `low`, 100 at `high` and beyond."""
     share = (value - low) / (high - low)
     return round(100 * min(max(share, 0.0), 1.0))
+
+
+class Scorer(Protocol):
+    """A detector whose score follows from its evidence alone."""
+
+    @property
+    def name(self) -> str:
+        """The word it is known by."""
+
+    def score(self, evidence: Mapping[str, float | str]) -> int:
+        """0 to 100."""
+
+
+def finding(scorer: Scorer, history: History, evidence: Evidence) -> Finding:
+    """What a detector found in one market, with the score its evidence gives."""
+    return Finding(
+        market_key=history.market.market_key,
+        detector=scorer.name,
+        score=scorer.score(evidence),
+        evidence=evidence,
+    )

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from agent.core.market import end_time
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 
 _DUST = 1e-9  # 0.55 - 0.50 comes out a hair above 0.05
@@ -42,12 +42,7 @@ class ClosingSoon:
                 continue
             evidence = self._judge(history, (end - now).total_seconds() / 3600)
             if evidence is not None:
-                yield Finding(
-                    market_key=history.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By urgency times uncertainty."""

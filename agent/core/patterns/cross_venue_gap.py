@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, Pair, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, Pair, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.robust import habit
 
@@ -35,12 +35,7 @@ class CrossVenueGap:
                 continue
             evidence, cheap = self._judge(pair, left, right)
             if evidence is not None and cheap is not None:
-                yield Finding(
-                    market_key=cheap.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, cheap, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the gap."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Event, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Event, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 
 
@@ -34,12 +34,7 @@ class EventSum:
             if evidence is not None and any(liquid(leg.latest) for leg in event.legs):
                 lead = max(event.legs, key=_busy)
                 evidence["event"] = lead.market.event_title or lead.market.event_id or ""
-                yield Finding(
-                    market_key=lead.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, lead, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the gap."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, event_key, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, event_key, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.thresholds import Rung, rungs
 
@@ -31,12 +31,7 @@ class Ladder:
         for steps in _ladders(board).values():
             evidence, harder = self._worst(steps)
             if evidence is not None and harder is not None:
-                yield Finding(
-                    market_key=harder.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, harder, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the gap between the harder rung's bid and the easier one's ask."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.patterns.runs import mids_since, n_moves, walk_z
 
@@ -33,7 +33,7 @@ class Momentum:
                 continue
             evidence = self._judge(mids_since(history, since))
             if evidence is not None:
-                yield self._finding(history, evidence)
+                yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the walk's z."""
@@ -53,8 +53,3 @@ class Momentum:
             "walk_z": round(z, 3),
             "n_moves": float(n_moves(mids)),
         }
-
-    def _finding(self, history: History, evidence: Evidence) -> Finding:
-        return Finding(
-            market_key=history.market.market_key, detector=self.name, score=self.score(evidence), evidence=evidence
-        )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 
 _DUST = 1e-9  # 0.60 - 0.40 comes out a hair below 0.20
@@ -37,12 +37,7 @@ class PriceJump:
             if len(mids) > 1 and abs(mids[-1] - mids[-2]) >= min_move:
                 evidence = self._judge(history, mids[-1] - mids[-2])
                 if evidence is not None:
-                    yield Finding(
-                        market_key=history.market.market_key,
-                        detector=self.name,
-                        score=self.score(evidence),
-                        evidence=evidence,
-                    )
+                    yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the size of the move."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.patterns.runs import mids_since, walk_z
 
@@ -37,7 +37,7 @@ class Reversal:
             evidence = self._judge(window, max(window), history.usual_move)
             evidence = evidence or self._judge(window, min(window), history.usual_move)
             if evidence is not None:
-                yield self._finding(history, evidence)
+                yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the size of what was taken back."""
@@ -62,8 +62,3 @@ class Reversal:
             "back": round(back, 6),
             "walk_z_back": round(walk_z(after), 3),
         }
-
-    def _finding(self, history: History, evidence: Evidence) -> Finding:
-        return Finding(
-            market_key=history.market.market_key, detector=self.name, score=self.score(evidence), evidence=evidence
-        )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.robust import habit
 
@@ -42,12 +42,7 @@ class SpreadShift:
                 continue
             evidence = self._judge(history, now)
             if evidence is not None:
-                yield Finding(
-                    market_key=history.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the change in points."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Event, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Event, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.patterns.runs import mids_since
 
@@ -39,12 +39,7 @@ class StaleSibling:
                 continue
             evidence = self._judge(event, late[0], sum(mids), since)
             if evidence is not None:
-                yield Finding(
-                    market_key=late[0].market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, late[0], evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By how far behind the leg is."""

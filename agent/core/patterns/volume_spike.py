@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import sub
 from typing import ClassVar
 
-from agent.core.patterns.base import Board, Evidence, Finding, History, score_between
+from agent.core.patterns.base import Board, Evidence, Finding, History, finding, score_between
 from agent.core.patterns.knobs import knob
 from agent.core.robust import habit
 
@@ -43,12 +43,7 @@ class VolumeSpike:
                 continue
             evidence = self._judge(history)
             if evidence is not None:
-                yield Finding(
-                    market_key=history.market.market_key,
-                    detector=self.name,
-                    score=self.score(evidence),
-                    evidence=evidence,
-                )
+                yield finding(self, history, evidence)
 
     def score(self, evidence: Mapping[str, float | str]) -> int:
         """By the robust z-score."""
