@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from agent.app import VERSION, House, collect_interval, open_house
-from agent.errors import ControlRefused
+from agent.desk.base import verbs
+from agent.desk.table import QUESTIONS
 from agent.jobs.backfill import DEFAULT_DAYS, backfill
 from agent.jobs.clock import JobClock
 from agent.settings import Settings
-from agent.spend import DaySpend, load_day_spend
 from agent.status.control import ControlServer
 from agent.status.liveness import Pulse, overdue
 from agent.status.mqtt import MqttOptions, MqttPublisher
@@ -28,7 +27,6 @@ from agent.status.snapshot import save_snapshot
 from agent.status.state import CloudLive, Live, LlmLive, MqttLive, load_state
 from agent.status.systemd import ServiceManager
 from agent.store.lock import data_dir_lock
-from agent.why import Why, load_why
 from sync.records import Venue
 from sync.sender import Link, SenderState
 
@@ -58,14 +56,10 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._mqtt = self._publisher()
-        verbs: dict[str, Callable[[dict[str, object]], Awaitable[object]]] = {
-            "status": self._verb_status,
-            "run_now": self._verb_run_now,
-            "spend": self._verb_spend,
-            "why": self._verb_why,
-            "backfill": self._verb_backfill,
-        }
-        async with ControlServer(self._settings.control_socket, verbs, long_verbs=("run_now", "backfill")):
+        own = {"status": self._verb_status, "run_now": self._verb_run_now, "backfill": self._verb_backfill}
+        asked = verbs(QUESTIONS, self._house.store, self._settings, self._house.clock)
+        long = {question.verb for question in QUESTIONS if question.deadline_s is None} | {"run_now", "backfill"}
+        async with ControlServer(self._settings.control_socket, {**own, **asked}, long_verbs=long):
             await self._tend_once()
             self._systemd.tell("READY=1")
             log.info("ready", action="ready", version=VERSION, host_id=self._settings.host_id)
@@ -112,18 +106,6 @@ class Daemon:
             days=days if isinstance(days, int) else DEFAULT_DAYS,
             now=house.clock(),
         )
-
-    async def _verb_spend(self, request: dict[str, object]) -> DaySpend:
-        asked = str(request.get("day") or self._house.clock().date())
-        try:
-            day = date.fromisoformat(asked)
-        except ValueError as exc:
-            raise ControlRefused(f"{asked!r} is no day", advice="write it as 2026-01-31") from exc
-        cap_usd = self._settings.ai_daily_cap_usd
-        return await load_day_spend(self._house.store.reader, day, cap_usd=cap_usd)
-
-    async def _verb_why(self, request: dict[str, object]) -> list[Why]:
-        return await load_why(self._house.store.reader, str(request.get("market")))
 
     async def report(self) -> Report:
         """What the house says about itself now."""

@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.desk.base import ask, verbs
+from agent.desk.spend import AskSpend, DaySpend, load_day_spend, render
 from agent.errors import AnalysisError
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway
@@ -21,7 +23,6 @@ from agent.llm.options import GatewayOptions
 from agent.llm.prompt import Prompt
 from agent.llm.schemas import ANALYSIS, FORECAST, digest_schema
 from agent.settings import Settings
-from agent.spend import DaySpend, load_day_spend, render, spend
 from agent.status.control import ControlServer
 from agent.store.db import Store
 from tests.fakes.groq import GroqServer
@@ -102,22 +103,19 @@ async def test_the_daemon_and_its_file_tell_the_same(settings, groq, clock):
     async with await Store.open(settings.database_path, clock=clock) as store:
         await work(store, groq)
 
-        async def verb(request: dict[str, object]) -> DaySpend:
-            return await load_day_spend(store.reader, date.fromisoformat(str(request["day"])), cap_usd=CAP)
-
         settings.runtime_dir.mkdir()
-        async with ControlServer(settings.control_socket, {"spend": verb}):
-            asked = await spend(settings, DAY, clock=clock)
-    read = await spend(settings, DAY, clock=clock)
+        async with ControlServer(settings.control_socket, verbs((AskSpend,), store, settings, clock)):
+            asked = await ask(settings, AskSpend(day=DAY), clock=clock)
+    read = await ask(settings, AskSpend(day=DAY), clock=clock)
 
     assert asked == read
     assert read.n_calls > 5
-    assert (await spend(settings, date(2026, 11, 20), clock=clock)).lines == ()
+    assert (await ask(settings, AskSpend(day=date(2026, 11, 20)), clock=clock)).lines == ()
 
 
 async def test_asking_makes_no_database(settings, clock):
     """A command that shows something must not leave something behind."""
-    found = await spend(settings, DAY, clock=clock)
+    found = await ask(settings, AskSpend(day=DAY), clock=clock)
 
     assert (found.n_calls, found.spent_usd) == (0, 0)
     assert not settings.data_dir.exists()

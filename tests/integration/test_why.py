@@ -10,11 +10,12 @@ import pytest
 from agent import daemon
 from agent.app import open_house, utc_now
 from agent.core.selection import Decision, Question
+from agent.desk.base import ask
+from agent.desk.why import AskWhy
 from agent.errors import ControlRefused
 from agent.settings import load_settings
 from agent.store.decisions import save_decisions
 from agent.store.markets import save_markets
-from agent.why import why
 from tests.factories import MARKET_KEY, NOON, make_market
 
 
@@ -34,9 +35,9 @@ async def test_the_daemon_answers_with_what_was_decided(tmp_path: Path) -> None:
         while not settings.control_socket.exists():
             assert not running.done(), running.exception()
             await asyncio.sleep(0.01)
-        (found,) = await why(settings, "cut rates", clock=utc_now)
+        (found,) = await ask(settings, AskWhy(market="cut rates"), clock=utc_now)
         with pytest.raises(ControlRefused, match="no market we hold is 'snow'"):
-            await why(settings, "snow", clock=utc_now)
+            await ask(settings, AskWhy(market="snow"), clock=utc_now)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running

@@ -3,10 +3,10 @@
 import pytest
 
 from agent.core.selection import Decision, Question
+from agent.desk.why import load_why, render
 from agent.errors import UnknownMarket
 from agent.store.decisions import find_markets, load_decisions, save_decisions
 from agent.store.markets import save_markets
-from agent.why import load_why, render
 from tests.factories import MARKET_KEY, NOON, make_market
 
 

@@ -1,21 +1,17 @@
-"""Why a market was or was not sent, analysed, predicted: asked of the daemon, or read from its file while it is down.
+"""Why a market was or was not sent, analysed, predicted.
 
 Law: what is told is the last stored decision, with its time, never a new one: an operator asks about what happened.
-Called by `oddsd why` and by the daemon's verb of the same name.
 """
 
 from datetime import datetime
+from typing import Any, ClassVar
 
 import msgspec
 
-from agent.core.instants import Clock
 from agent.core.selection import Question
-from agent.errors import NotRunning, UnknownMarket
-from agent.settings import Settings
-from agent.status.control import call
-from agent.store.db import Store
+from agent.desk.base import Ask, Desk
+from agent.errors import UnknownMarket
 from agent.store.decisions import MATCHES_SHOWN, Decided, find_markets, load_decisions
-from agent.store.lock import data_dir_lock
 from agent.store.tx import Reader
 from sync.records import Market
 
@@ -45,6 +41,18 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...]
 
 
+class AskWhy(Ask[list[Why]], frozen=True, kw_only=True):
+    """By market key, the venue's own id, or a part of titles."""
+
+    verb: ClassVar[str] = "why"
+    answer_type: ClassVar[Any] = list[Why]
+    market: str
+
+    async def answer(self, desk: Desk) -> list[Why]:
+        """Raises: UnknownMarket."""
+        return await load_why(desk.store.reader, self.market)
+
+
 async def load_why(reader: Reader, words: str) -> list[Why]:
     """The answers about every market these words mean. Raises: UnknownMarket where there is none."""
     markets = await find_markets(reader, words)
@@ -52,17 +60,6 @@ async def load_why(reader: Reader, words: str) -> list[Why]:
         advice = "give its key, its ticker or words of its title"
         raise UnknownMarket(f"no market we hold is {words!r:.80}", advice=advice)
     return [await _why(reader, market) for market in markets]
-
-
-async def why(settings: Settings, words: str, *, clock: Clock) -> list[Why]:
-    """The same from whoever holds the file. Raises: ControlError, AlreadyRunning, UnknownMarket, StoreError."""
-    try:
-        found = await call(settings.control_socket, "why", market=words)
-    except NotRunning:
-        with data_dir_lock(settings.data_dir):
-            async with await Store.open(settings.database_path, clock=clock) as store:
-                return await load_why(store.reader, words)
-    return msgspec.convert(found, list[Why])
 
 
 def render(found: list[Why]) -> str:

@@ -1,21 +1,17 @@
-"""What a day's model calls cost, by purpose and model: asked of the daemon, or read from its file while it is down.
+"""What a day's model calls cost, by purpose and model.
 
 Law: the figures are the books' own, nothing is estimated here; money of calls under way is shown apart, at its worst
-case, because the cap counts it. Called by `oddsd spend` and by the daemon's verb of the same name.
+case, because the cap counts it.
 """
 
 from datetime import date
 from decimal import Decimal
+from typing import Any, ClassVar
 
 import msgspec
 
-from agent.core.instants import Clock
-from agent.errors import NotRunning
-from agent.settings import Settings
-from agent.status.control import call
-from agent.store.db import Store
+from agent.desk.base import Ask, Desk
 from agent.store.llm_calls import Spending, load_spending
-from agent.store.lock import data_dir_lock
 from agent.store.tx import Reader
 
 _NANO = Decimal("1e-9")
@@ -44,30 +40,30 @@ class DaySpend(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[SpendLine, ...]
 
 
+class AskSpend(Ask[DaySpend], frozen=True, kw_only=True):
+    """Today's where no day is given."""
+
+    verb: ClassVar[str] = "spend"
+    answer_type: ClassVar[Any] = DaySpend
+    day: date | None = None
+
+    async def answer(self, desk: Desk) -> DaySpend:
+        """Never fails: a day nobody worked has no lines."""
+        day = self.day or desk.now.date()
+        return await load_day_spend(desk.store.reader, day, cap_usd=desk.settings.ai_daily_cap_usd)
+
+
 async def load_day_spend(reader: Reader, day: date, *, cap_usd: Decimal) -> DaySpend:
     """The books of a UTC day."""
     lines = tuple(_line(row) for row in await load_spending(reader, day.isoformat()))
-    return _day_spend(day, cap_usd, lines)
-
-
-async def spend(settings: Settings, day: date, *, clock: Clock) -> DaySpend:
-    """The day's spend, from whoever holds the books.
-
-    Raises: ControlError where the daemon runs and does not answer, AlreadyRunning, StoreError.
-    """
-    try:
-        found = await call(settings.control_socket, "spend", day=day.isoformat())
-    except NotRunning:
-        return await _read_spend(settings, day, clock)
-    return msgspec.convert(found, DaySpend)
-
-
-async def _read_spend(settings: Settings, day: date, clock: Clock) -> DaySpend:
-    if not settings.database_path.exists():  # asking must not make a database
-        return _day_spend(day, settings.ai_daily_cap_usd, ())
-    with data_dir_lock(settings.data_dir):
-        async with await Store.open(settings.database_path, clock=clock) as store:
-            return await load_day_spend(store.reader, day, cap_usd=settings.ai_daily_cap_usd)
+    return DaySpend(
+        day=day,
+        cap_usd=cap_usd,
+        spent_usd=sum((line.spent_usd for line in lines), Decimal(0)),
+        reserved_usd=sum((line.reserved_usd for line in lines), Decimal(0)),
+        n_calls=sum(line.n_calls for line in lines),
+        lines=lines,
+    )
 
 
 def _line(row: Spending) -> SpendLine:
@@ -79,17 +75,6 @@ def _line(row: Spending) -> SpendLine:
         n_tokens=row.n_tokens,
         spent_usd=row.spent_nano * _NANO,
         reserved_usd=row.reserved_nano * _NANO,
-    )
-
-
-def _day_spend(day: date, cap_usd: Decimal, lines: tuple[SpendLine, ...]) -> DaySpend:
-    return DaySpend(
-        day=day,
-        cap_usd=cap_usd,
-        spent_usd=sum((line.spent_usd for line in lines), Decimal(0)),
-        reserved_usd=sum((line.reserved_usd for line in lines), Decimal(0)),
-        n_calls=sum(line.n_calls for line in lines),
-        lines=lines,
     )
 
 
