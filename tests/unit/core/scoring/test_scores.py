@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.scoring import brier_score, brier_skill, log_score
+from agent.core.scoring.scores import brier_score, brier_skill, log_score
 
 FORECASTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=50)
 
