@@ -6,13 +6,16 @@ one half. No fee is due at settlement: a position held to the end pays once. fac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
+from sync.records import FeeTerms, Market, Venue
+
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
+_HALF: Final = Decimal("0.5")
 KALSHI_TAKER_RATE: Final = Decimal("0.07")
 KALSHI_MAKER_RATE: Final = Decimal("0.0175")  # a quarter of the taker's, where makers pay at all
 _CENT: Final = Decimal("0.01")
@@ -138,6 +141,36 @@ def polymarket_fees(
         rate=assumed,
         assumption=f"Polymarket shows no fee schedule for this market; {assumed} of its category ({category}) assumed",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesTerms:
+    """The fee terms a venue states for a series of markets, in its own words."""
+
+    kind: str
+    multiplier: Decimal
+
+
+def market_fees(market: Market, series: SeriesTerms | None) -> Fees | None:
+    """What a taker pays in a market; None where nobody told.
+
+    Args:
+        series: what Kalshi states for its series; what an event says in its place stands in the market itself.
+    """
+    said = market.fees or FeeTerms()
+    if market.venue is Venue.POLYMARKET:
+        if said.enabled is None and said.rate is None:
+            return None
+        fees = polymarket_fees(
+            fees_enabled=said.enabled, rate=said.rate, exponent=said.exponent, category=market.category
+        )
+        return fees if said.taker_only is None else replace(fees, taker_only=said.taker_only)
+    kind = said.kind or (None if series is None else series.kind)
+    multiplier = said.multiplier if said.multiplier is not None else None if series is None else series.multiplier
+    if kind is None or multiplier is None or kind not in set(KalshiFeeKind):
+        return None
+    fees_known = KalshiFees(kind=KalshiFeeKind(kind), multiplier=multiplier)
+    return None if fees_known.unit_fee(_HALF) is None else fees_known
 
 
 def _up(amount: Decimal, step: Decimal) -> Decimal:

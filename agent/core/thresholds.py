@@ -13,6 +13,19 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 
+from agent.core.numbers import (
+    ABOVE,
+    AT_LEAST,
+    AT_MOST,
+    BELOW,
+    DIGITS,
+    FALLS,
+    OR_LESS,
+    OR_MORE,
+    REACHES,
+    SCALES,
+    value,
+)
 from sync.records import Market
 
 
@@ -24,25 +37,18 @@ class Rung:
     value: float  # the number, or the day as an ordinal
     rising: bool  # YES gets likelier with a higher value: "below 5", "by July"; "above 5" gets less likely
     shown: str  # the threshold in words: "above 8.5", "by july 31"
+    dated: bool = False  # the threshold is a day
 
 
-_NUMBER: Final = re.compile(
-    r"(?P<number>\d[\d,]*(?:\.\d+)?)(?:\s?(?P<unit>k|m|b|bn|t|thousand|million|billion|trillion)\b)?"
-)
-_UNITS: Final = {
-    "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
-    "trillion": 1e12,
-}  # fmt: skip
+_NUMBER: Final = re.compile(rf"(?P<number>{DIGITS})(?:\s?(?P<unit>{SCALES})\b)?")
 _NEAR: Final = 20  # characters; the longest words beside a number are "greater than $"
 _LEAD: Final = re.compile(
-    r"(?:(?P<above>\b(?:above|over|more than|greater than|higher than|at least|exceed(?:s|ing)?|reach(?:es)?"
-    r"|surpass(?:es)?|hits? \(high\))|>=?|≥|↑)"
-    r"|(?P<below>\b(?:below|under|less than|fewer than|lower than|at most|(?:dip|fall|drop)s? (?:to|below)"
-    r"|hits? \(low\))|<=?|≤|↓))\s*[$€£]?\s?$"
+    rf"(?:(?P<above>(?<![a-z])(?:{AT_LEAST}|{ABOVE}|{REACHES}))"
+    rf"|(?P<below>(?<![a-z])(?:{AT_MOST}|{BELOW}|{FALLS})))\s*[$€£]?\s?$"
 )
 _TAIL: Final = re.compile(
     r"\s?(?:%|°[cf]?|bps|points|runs|goals)?\s?"
-    r"(?:(?P<above>\+|or (?:more|higher|above|greater|over)\b)|(?P<below>or (?:less|lower|below|fewer|under)\b))"
+    rf"(?:(?P<above>\+|or (?:{OR_MORE})\b)|(?P<below>or (?:{OR_LESS})\b))"
 )
 _WORD: Final = re.compile(r"[a-z]+")
 _TURNS: Final = frozenset(
@@ -88,10 +94,10 @@ def _by_number(texts: list[str]) -> Rung | None:
             senses = {sign["below"] is not None for sign in signs}
             if len(senses) > 1:  # "under 5 or more"
                 return None
-            value, below = _number(match), senses.pop()
-            rest = [_masked(other, value) for place, other in enumerate(texts) if place != index]
+            number, below = _number(match), senses.pop()
+            rest = [_masked(other, number) for place, other in enumerate(texts) if place != index]
             shown = f"{'below' if below else 'above'} {match.group()}"
-            return Rung(f"{_cut(text, match, 'number')}|{'|'.join(rest)}", value, below, shown)
+            return Rung(f"{_cut(text, match, 'number')}|{'|'.join(rest)}", number, below, shown)
     return None
 
 
@@ -112,21 +118,21 @@ def _by_date(texts: list[str], close: date | None) -> Rung | None:
             return None
         rest = [_DATE.sub("#", other) for place, other in enumerate(texts) if place != index]
         ladder = f"{_cut(text, matches[0], 'month')}|{'|'.join(rest)}"
-        return Rung(ladder, float(day.toordinal()), rising=True, shown=matches[0].group())
+        return Rung(ladder, float(day.toordinal()), rising=True, shown=matches[0].group(), dated=True)
     return None
 
 
 def _number(match: re.Match[str]) -> float:
-    return float(match["number"].replace(",", "")) * _UNITS.get(match["unit"] or "", 1.0)
+    return float(value(match["number"], match["unit"]))
 
 
 def _cut(text: str, match: re.Match[str], group: str) -> str:
     return text[: match.start(group)] + "#" + text[match.end() :]
 
 
-def _masked(text: str, value: float) -> str:
+def _masked(text: str, number: float) -> str:
     """The other text with the threshold, and only the threshold, taken out: other numbers tell ladders apart."""
-    return _NUMBER.sub(lambda match: "#" if _number(match) == value else match.group(), text)
+    return _NUMBER.sub(lambda match: "#" if _number(match) == number else match.group(), text)
 
 
 def _day(match: re.Match[str], close: date | None) -> date | None:

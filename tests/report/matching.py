@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.core.matching.judge import Relation, YesMapsTo, judge
+from agent.core.matching.judge import judge
 from agent.core.matching.reading import read
-from sync.records import Market, MarketStatus, Venue
+from sync.records import Market, MarketStatus, Relation, Venue, YesMapsTo
 from tests.conftest import RECORDINGS
 
 OUT = Path(".bench/match-report.json")

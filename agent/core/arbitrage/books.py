@@ -52,6 +52,20 @@ def book_from_quote(quote: Quote, fees: Fees) -> Book:
     )
 
 
+def book_from_levels(
+    market_key: str,
+    fetched_at: datetime,
+    *,
+    bids: Iterable[tuple[Decimal, Decimal]],
+    offers: Iterable[tuple[Decimal, Decimal]],
+    fees: Fees,
+) -> Book:
+    """A whole book out of the (price, size) of what is bid for YES and of what is offered of it."""
+    return Book(
+        market_key=market_key, fetched_at=fetched_at, yes_asks=asks(offers), no_asks=asks_from_bids(bids), fees=fees
+    )
+
+
 def asks(levels: Iterable[tuple[Decimal, Decimal]]) -> Ladder:
     """A ladder out of (price, size), in any order; what cannot be traded (price outside 0..1, no size) is left out."""
     kept = [Level(price, size) for price, size in levels if ZERO < price < ONE and size > 0]

@@ -1,21 +1,22 @@
 """Which packages pay for certain: pairs that match, answers that imply others, legs of one event. Pure.
 
-Law: a package is made only of what a relation proves. An implication gives one bound, not two; a sum is checked only
-over ALL legs of an exclusive event; YES on every leg needs a set that cannot grow. Rules may still differ: what the
-texts say is a candidate, "read both rules" is part of every reason.
+Law: a package is made only of what a relation proves. An implication gives one bound, not two; NO on several legs needs
+an event that is exclusive, YES on every leg one whose set cannot grow besides. Rules may still differ: what the texts
+say is a candidate, "read both rules" is part of every reason.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
-from itertools import pairwise
+from itertools import permutations
 from typing import Final
 
 from agent.core.arbitrage.books import Book, other
-from agent.core.arbitrage.packages import ArbitrageKind, Leg, Package
-from agent.core.matching.judge import Judgement, Relation, YesMapsTo
-from sync.records import Market, MarketStatus, Position
+from agent.core.arbitrage.packages import Leg, Package
+from agent.core.market import complement
+from agent.core.matching.judge import Judgement
+from agent.core.thresholds import Rung, rungs
+from sync.records import ArbitrageKind, Market, MarketStatus, Position, Quote, Relation, Resolution, YesMapsTo
 
 GAP_PRESUMES_OTHER_RULES: Final = 0.15  # on two liquid books; until somebody has compared the rules
 INVERSION_NEAR: Final = 0.05
@@ -23,7 +24,7 @@ _MIDDLE: Final = (0.40, 0.60)  # where p and 1-p look alike, an inversion cannot
 _READ_RULES: Final = "texts agree; read both rules: sources, times, ties and cancellations may differ"
 
 
-def pair_packages(judgement: Judgement, a: Book, b: Book, *, temporal: bool = False) -> tuple[Package, ...]:
+def pair_packages(judgement: Judgement, a: Book, b: Book) -> tuple[Package, ...]:
     """Every hedge a judgement over two markets proves, both directions of an equivalence."""
     if judgement.yes_maps_to is YesMapsTo.UNCLEAR:
         return ()
@@ -37,64 +38,92 @@ def pair_packages(judgement: Judgement, a: Book, b: Book, *, temporal: bool = Fa
     }.get(judgement.relation, ())
     kind = ArbitrageKind.CROSS_PLATFORM
     if judgement.relation is not Relation.EQUIVALENT:
-        kind = ArbitrageKind.TEMPORAL if temporal else ArbitrageKind.RELATED_MARKET
+        kind = ArbitrageKind.TEMPORAL if judgement.by_time else ArbitrageKind.RELATED_MARKET
     reasons = (*judgement.reasons, _READ_RULES)
     return tuple(
         Package(kind=kind, legs=tuple(Leg(book, side) for book, side in legs), reasons=reasons) for legs in proven
     )
 
 
-def event_packages(legs: Sequence[tuple[Market, Book]]) -> tuple[Package, ...]:
-    """NO on all legs of an exclusive event, and YES on all where the set is complete; () where it proves nothing.
+def event_packages(members: Sequence[tuple[Market, Book | None]]) -> tuple[Package, ...]:
+    """NO on the open legs of an exclusive event, and YES on all of them where the set is complete.
+
+    At most one leg can be YES, so NO on any of them pays all but one; that exactly one of the open legs is YES holds
+    only where every other has lost and none can be added.
 
     Args:
-        legs: every listed market of ONE event with its book; a resolved one still counts as a member.
+        members: every listed market of ONE event; the book of those that trade.
     """
-    members = [market for market, _ in legs]
-    if len(legs) < 2 or not all(market.mutually_exclusive for market in members):
+    if not all(market.mutually_exclusive for market, _ in members):
         return ()
-    if any(market.status is not MarketStatus.OPEN for market in members):
-        return ()  # a decided or untraded leg may be the one that pays
-    count = len(legs)
-    packages = [
-        Package(
-            kind=ArbitrageKind.HEDGE,
-            legs=tuple(Leg(book, Position.NO) for _, book in legs),
-            payout=Decimal(count - 1),
-            reasons=(f"at most one of {count} legs can be YES, so at least {count - 1} NO are paid",),
-        )
-    ]
-    if all(market.open_set is False for market in members):
+    if any(market.resolution is Resolution.YES for market, _ in members):
+        return ()  # decided: what is still quoted is a matter of hours
+    legs = [book for market, book in members if market.status is MarketStatus.OPEN and book is not None]
+    if len(legs) < 2:
+        return ()
+    packages = list[Package]()
+    sellable = [book for book in legs if book.no_asks]
+    if len(sellable) > 1:
         packages.append(
             Package(
                 kind=ArbitrageKind.HEDGE,
-                legs=tuple(Leg(book, Position.YES) for _, book in legs),
-                reasons=(f"exactly one of {count} legs is YES, and no leg can be added",),
+                legs=tuple(Leg(book, Position.NO) for book in sellable),
+                payout=Decimal(len(sellable) - 1),
+                reasons=(f"at most one of {len(sellable)} can be YES: at least {len(sellable) - 1} NO are paid",),
+            )
+        )
+    lost = [market for market, _ in members if market.resolution is Resolution.NO]
+    if len(legs) + len(lost) == len(members) and all(market.open_set is False for market, _ in members):
+        packages.append(
+            Package(
+                kind=ArbitrageKind.HEDGE,
+                legs=tuple(Leg(book, Position.YES) for book in legs),
+                reasons=(f"exactly one of {len(legs)} legs is YES, and no leg can be added",),
             )
         )
     return tuple(packages)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """The same happening by one day."""
+def ladder_packages(legs: Sequence[tuple[Market, Book]]) -> tuple[Package, ...]:
+    """What happens at a harder rung has happened at every easier one: NO on the harder and YES on the easier pay one.
 
-    by: date
-    book: Book
-
-
-def term_packages(deadlines: Sequence[Deadline]) -> tuple[Package, ...]:
-    """What happened by an earlier day has happened by a later one: NO early and YES late pay at least one together."""
-    ordered = sorted(deadlines, key=lambda deadline: deadline.by)
+    "Over 9.5" implies "over 8.5", "by June" implies "by July"; read from the words of ONE event's legs, which are the
+    same but for the threshold. Exclusive legs are bins and no rungs.
+    """
+    ladders = defaultdict[str, list[tuple[Rung, Book]]](list)
+    for market, book in legs:
+        if not market.mutually_exclusive:
+            for rung in rungs(market):
+                ladders[rung.ladder].append((rung, book))
     return tuple(
         Package(
-            kind=ArbitrageKind.TEMPORAL,
-            legs=(Leg(early.book, Position.NO), Leg(late.book, Position.YES)),
-            reasons=(f"by {early.by} implies by {late.by}",),
+            kind=ArbitrageKind.TEMPORAL if harder.dated else ArbitrageKind.RELATED_MARKET,
+            legs=(Leg(harder_book, Position.NO), Leg(easier_book, Position.YES)),
+            reasons=(f"{harder.shown} implies {easier.shown}",),
         )
-        for early, late in pairwise(ordered)
-        if early.by < late.by
+        for steps in ladders.values()
+        for (harder, harder_book), (easier, easier_book) in permutations(steps, 2)
+        if (harder.value < easier.value if harder.rising else harder.value > easier.value)
     )
+
+
+def rough_gap(judgement: Judgement, a: Quote, b: Quote) -> float | None:
+    """What the best hedge of a pair leaves before any fee, at the top of both books; None where nothing can be bought.
+
+    Cheap, and never less than what the exact reckoning finds: for sieving thousands of pairs.
+    """
+    if judgement.yes_maps_to is YesMapsTo.UNCLEAR:
+        return None
+    b_yes, b_no = b.ask, complement(b.bid)
+    if judgement.yes_maps_to is YesMapsTo.NO:
+        b_yes, b_no = b_no, b_yes
+    hedges = list[tuple[float | None, float | None]]()
+    if judgement.relation in (Relation.EQUIVALENT, Relation.A_IMPLIES_B):
+        hedges.append((complement(a.bid), b_yes))
+    if judgement.relation in (Relation.EQUIVALENT, Relation.B_IMPLIES_A):
+        hedges.append((a.ask, b_no))
+    gaps = [1.0 - one - two for one, two in hedges if one is not None and two is not None]
+    return max(gaps, default=None)
 
 
 def suspicions(judgement: Judgement, mid_a: float | None, mid_b: float | None) -> tuple[str, ...]:

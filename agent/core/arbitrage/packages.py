@@ -9,26 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
 from agent.core.arbitrage.books import Book, Level
 from agent.core.fees import ONE, ZERO, Fill
-from sync.records import Position
+from sync.records import ArbitrageKind, Position
 
 SHOWN_ABOVE: Final = Decimal("0.02")  # net of everything, over cost: below it is noise and the cost of attention
 ASSUMED_SIZE: Final = Decimal(100)  # contracts, where no depth is known: spreads the whole-cent rounding of an order
 _DAYS_A_YEAR: Final = Decimal(365)
 _SECONDS_A_DAY: Final = Decimal(86_400)
-
-
-class ArbitrageKind(StrEnum):
-    """What the legs have to do with each other."""
-
-    CROSS_PLATFORM = "CROSS_PLATFORM"  # one question on two venues
-    RELATED_MARKET = "RELATED_MARKET"  # one answer implies the other
-    TEMPORAL = "TEMPORAL"  # the same thing by an earlier and by a later day
-    HEDGE = "HEDGE"  # all legs of one event, of which exactly or at most one can be YES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +39,21 @@ class Package:
     reasons: tuple[str, ...] = ()  # why it pays that, in words
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one leg takes of its book."""
+
+    price: Decimal  # average
+    worst_price: Decimal  # of the last contract
+    fee: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """What a package earns as the books stood; money in dollars over all its contracts."""
 
     package: Package
+    orders: tuple[Order, ...]  # in the order of the legs
     size: Decimal  # of each leg
     depth_known: bool  # False: the size is assumed
     cost: Decimal  # without fees
@@ -62,6 +62,7 @@ class Edge:
     net: Decimal
     rate: Decimal  # net over cost and fees
     annualised: Decimal | None  # None where the day of payment is unknown
+    pays_at: datetime | None
     ages_s: tuple[Decimal, ...]  # of each leg's book, at `now`
     assumptions: tuple[str, ...]
 
@@ -83,15 +84,16 @@ def price(package: Package, *, now: datetime, pays_at: datetime | None = None) -
     if filled is None or not filled[0]:
         return None
     size = sum((fill.size for fill in filled[0]), ZERO)
-    order_fees = [leg.book.fees.order_fee(fills) for leg, fills in zip(package.legs, filled, strict=True)]
-    if any(fee is None for fee in order_fees):
+    orders = _orders(package, filled, size)
+    if orders is None:
         return None
-    fees = sum((fee for fee in order_fees if fee is not None), ZERO)
+    fees = sum((order.fee for order in orders), ZERO)
     cost = sum((fill.price * fill.size for fills in filled for fill in fills), ZERO)
     gross = package.payout * size - cost
     rate = (gross - fees) / (cost + fees)
     return Edge(
         package=package,
+        orders=orders,
         size=size,
         depth_known=_depth_known(package),
         cost=cost,
@@ -100,9 +102,21 @@ def price(package: Package, *, now: datetime, pays_at: datetime | None = None) -
         net=gross - fees,
         rate=rate,
         annualised=_annualised(rate, now, pays_at),
+        pays_at=pays_at,
         ages_s=tuple(Decimal(str((now - leg.book.fetched_at).total_seconds())) for leg in package.legs),
         assumptions=_assumptions(package),
     )
+
+
+def _orders(package: Package, filled: Sequence[Sequence[Fill]], size: Decimal) -> tuple[Order, ...] | None:
+    """One order a leg; None where a fee is unknown."""
+    orders = list[Order]()
+    for leg, fills in zip(package.legs, filled, strict=True):
+        fee = leg.book.fees.order_fee(fills)
+        if fee is None:
+            return None
+        orders.append(Order(sum((f.price * f.size for f in fills), ZERO) / size, fills[-1].price, fee))
+    return tuple(orders)
 
 
 def _walk(package: Package) -> list[list[Fill]] | None:

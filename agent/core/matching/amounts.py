@@ -9,31 +9,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-_SCALE: Final = {
-    "k": Decimal(1000), "thousand": Decimal(1000), "m": Decimal(1_000_000), "million": Decimal(1_000_000),
-    "b": Decimal(10**9), "bn": Decimal(10**9), "billion": Decimal(10**9), "t": Decimal(10**12),
-    "trillion": Decimal(10**12),
-}  # fmt: skip
-_NUM: Final = (
-    r"\$?(-?\d[\d,]*(?:\.\d+)?|-?\.\d+)"
-    r"\s?(k|m|bn|b|t|thousand|million|billion|trillion|%|percent|bps|°[fc]?)?(?![a-z\d.]*\d)(?![a-z])"
-)
-_GE: Final = r"at least|no less than|no fewer than|minimum of|>="
-_LE: Final = r"at most|no more than|up to|maximum of|<="
-_GT: Final = r"more than|greater than|higher than|above|over|exceeds?|exceeding|total|>"
-_LT: Final = r"less than|fewer than|lower than|below|under|<"
+from agent.core.numbers import ABOVE, AT_LEAST, AT_MOST, BELOW, DIGITS, OR_LESS, OR_MORE, SCALE, SCALES, value
+
+_NUM: Final = rf"\$?(-?{DIGITS}|-?\.\d+)\s?({SCALES}|%|percent|bps|°[fc]?)?(?![a-z\d.]*\d)(?![a-z])"
+_UP: Final = rf"{AT_LEAST}|{ABOVE}|total"
+_BEFORE_WORDS: Final = rf"{AT_LEAST}|{AT_MOST}|{ABOVE}|total|{BELOW}"  # "at least" before "least", ">=" before ">"
 _BETWEEN: Final = re.compile(rf"(?:between |from )?(?<![\w.]){_NUM}\s?(?:-|and|to)\s?{_NUM}")
-_BEFORE: Final = re.compile(rf"(?P<word>{_GE}|{_LE}|{_GT}|{_LT}) ?(?:be )?{_NUM}")
+_BEFORE: Final = re.compile(rf"(?P<word>{_BEFORE_WORDS}) ?(?:be )?{_NUM}")
 _AFTER: Final = re.compile(
     rf"(?<![\w.]){_NUM}\s?(?:(?P<plus>\+)(?!\w)"
-    r"|(?:or|and) (?P<word>more|above|higher|greater|over|less|below|lower|fewer|under))"
+    rf"|(?:or|and) (?P<word>{OR_MORE}|{OR_LESS}))"
 )
 _SPREAD: Final = re.compile(r"\(([+-]\d+(?:\.\d+)?)\)")
 _SCORE: Final = re.compile(r"(?<![\w.,])(\d{1,2}) ?- ?(\d{1,2})(?![\w.%°])")
 _SCORE_WORDS: Final = re.compile(r"\b(?:score|series|wins? \d|exact)\b")
 _ORDINAL: Final = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b")
 _BARE: Final = re.compile(rf"(?<![\w.]){_NUM}")
-_UPWARD: Final = frozenset(("more", "above", "higher", "greater", "over"))
+_OR_MORE: Final = re.compile(OR_MORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,10 @@ class Range:
             and (self.high < other.high or (self.high == other.high and other.high_in >= self.high_in))
         )
         return low_ok and high_ok
+
+    def near(self, other: "Range") -> bool:
+        """The same ends but for rounding: less than one, or less than a hundredth of them, apart."""
+        return _near(self.low, other.low) and _near(self.high, other.high)
 
     def apart(self, other: "Range") -> bool:
         """Whether no number is in both."""
@@ -118,7 +114,7 @@ class _Taken:
         return " score "
 
     def between(self, match: re.Match[str]) -> str:
-        low, high = _decimal(match[1], match[2] or match[4]), _decimal(match[3], match[4] or match[2])
+        low, high = value(match[1], match[2] or match[4]), value(match[3], match[4] or match[2])
         if low >= high:
             self.mentions.add(f"{low}:{high}")
         else:
@@ -126,15 +122,15 @@ class _Taken:
         return " "
 
     def after(self, match: re.Match[str]) -> str:
-        upward = bool(match["plus"]) or match["word"] in _UPWARD
-        self._add(_decimal(match[1], match[2]), match[2], upward=upward, included=True)
+        upward = bool(match["plus"]) or _OR_MORE.fullmatch(match["word"]) is not None
+        self._add(value(match[1], match[2]), match[2], upward=upward, included=True)
         return " "
 
     def before(self, match: re.Match[str]) -> str:
         word = match["word"]
-        upward = re.fullmatch(rf"{_GE}|{_GT}", word) is not None
-        included = re.fullmatch(rf"{_GE}|{_LE}", word) is not None
-        self._add(_decimal(match[2], match[3]), match[3], upward=upward, included=included)
+        upward = re.fullmatch(_UP, word) is not None
+        included = re.fullmatch(rf"{AT_LEAST}|{AT_MOST}", word) is not None
+        self._add(value(match[2], match[3]), match[3], upward=upward, included=included)
         return " total " if word == "total" else " "
 
     def ordinal(self, match: re.Match[str]) -> str:
@@ -142,7 +138,7 @@ class _Taken:
         return " "
 
     def bare(self, match: re.Match[str]) -> str:
-        self.mentions.add(f"{_decimal(match[1], match[2])}")
+        self.mentions.add(f"{value(match[1], match[2])}")
         return " "
 
     def _add(self, value: Decimal, raw_unit: str | None, *, upward: bool, included: bool) -> None:
@@ -154,12 +150,27 @@ class _Taken:
         )
 
 
-def _decimal(digits: str, unit: str | None) -> Decimal:
-    return (Decimal(digits.replace(",", "")) * _SCALE.get(unit or "", Decimal(1))).normalize() + 0
+def strike_range(kind: str | None, floor: float | None, cap: float | None) -> Range | None:
+    """A threshold as Kalshi states it for machines; None for a kind that is no stretch of numbers."""
+    low, high = (None if end is None else Decimal(str(end)).normalize() + 0 for end in (floor, cap))
+    if kind in ("greater", "greater_or_equal") and low is not None:
+        return Range(low, kind == "greater_or_equal", None, False)
+    if kind in ("less", "less_or_equal") and high is not None:
+        return Range(None, False, high, kind == "less_or_equal")
+    if kind == "between" and low is not None and high is not None and low < high:
+        return Range(low, True, high, True)
+    return None
+
+
+def _near(one: Decimal | None, other: Decimal | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    gap = abs(one - other)
+    return gap <= 1 or gap <= abs(one) / 100
 
 
 def _unit(raw: str | None) -> str:
-    if raw is None or raw in _SCALE:
+    if raw is None or raw in SCALE:
         return ""
     return "%" if raw == "percent" else raw[0] if raw.startswith("°") else raw
 

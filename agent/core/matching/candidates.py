@@ -11,9 +11,9 @@ from heapq import nsmallest
 from math import log
 from typing import Final
 
-from agent.core.matching.judge import Judgement, Relation, judge
+from agent.core.matching.judge import Judgement, judge
 from agent.core.matching.reading import Reading, is_combo, read
-from sync.records import Market, MarketStatus, Venue
+from sync.records import Market, MarketStatus, Relation, Venue
 
 CANDIDATES: Final = 5
 _LOOKED_AT: Final = 16  # judged per market, the nearest by shared rare tokens
@@ -175,5 +175,5 @@ def _text(market: Market) -> tuple[object, ...]:
     """All that a reading is made of: while it stands, so does the reading."""
     return (
         market.title, market.proposition, market.event_title, market.outcome_labels, market.close_time,
-        market.expected_time, market.url,
+        market.expected_time, market.url, market.strike_type, market.floor_strike, market.cap_strike,
     )  # fmt: skip

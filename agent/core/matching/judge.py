@@ -6,9 +6,8 @@ decide here; the published rules may still differ, which is for the judge of rul
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from enum import StrEnum
 from typing import Final
 
 from agent.core.matching.amounts import Range
@@ -16,25 +15,7 @@ from agent.core.matching.moments import Window
 from agent.core.matching.reading import Reading
 from agent.core.matching.text import one_slip
 from agent.core.matching.words import STAGES, TOUCHES
-
-
-class Relation(StrEnum):
-    """How A's question stands to the mapped side of B's."""
-
-    EQUIVALENT = "EQUIVALENT"
-    A_IMPLIES_B = "A_IMPLIES_B"
-    B_IMPLIES_A = "B_IMPLIES_A"
-    OVERLAP = "OVERLAP"
-    DIFFERENT = "DIFFERENT"
-    UNCLEAR = "UNCLEAR"
-
-
-class YesMapsTo(StrEnum):
-    """Which side of B a YES on A is."""
-
-    YES = "YES"
-    NO = "NO"
-    UNCLEAR = "UNCLEAR"
+from sync.records import Relation, YesMapsTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +25,7 @@ class Judgement:
     relation: Relation
     yes_maps_to: YesMapsTo = YesMapsTo.UNCLEAR
     reasons: tuple[str, ...] = ()  # what differs or stays open, in words
+    by_time: bool = False  # an implication, and it is their deadlines that make it one
 
     @property
     def equal(self) -> bool:
@@ -54,7 +36,7 @@ class Judgement:
         """The same verdict with the listings' places changed."""
         if self.yes_maps_to is YesMapsTo.NO:  # A implies not B is B implies not A: the contraposition
             return self
-        return Judgement(_IMPLICATIONS.get(self.relation, self.relation), self.yes_maps_to, self.reasons)
+        return replace(self, relation=_IMPLICATIONS.get(self.relation, self.relation))
 
 
 _FIXTURE_DAYS: Final = timedelta(days=1)  # evening games end on the next day in UTC
@@ -86,7 +68,8 @@ def judge(a: Reading, b: Reading) -> Judgement:
     if a.negated:  # P implies Q turns into: not Q implies not P
         relation = _IMPLICATIONS.get(relation, relation)
     flipped = inverted ^ (a.negated != b.negated)
-    return Judgement(relation, YesMapsTo.NO if flipped else YesMapsTo.YES, tuple(reasons))
+    by_time = relation in _IMPLICATIONS and _days(a, b)[0] in _IMPLICATIONS
+    return Judgement(relation, YesMapsTo.NO if flipped else YesMapsTo.YES, tuple(reasons), by_time)
 
 
 def _can_both_happen(reading: Reading) -> bool:

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 
-from agent.core.matching.amounts import Amounts, Range, take_amounts
+from agent.core.matching.amounts import Amounts, Range, strike_range, take_amounts
 from agent.core.matching.fixtures import Fixture, find_fixture, take_period
 from agent.core.matching.moments import Moments, take_moments
 from agent.core.matching.text import canonical, fold, states, take_districts, tokens
@@ -85,7 +85,7 @@ def read(market: Market) -> Reading:
         venue=market.venue,
         words=words,
         context=context,
-        amounts=_turned(amounts, market),
+        amounts=_with_strike(_turned(amounts, market), market),
         moments=moments,
         ticker_years=frozenset() if moments.years else _ticker_years(market),
         day=_day(market),
@@ -187,6 +187,20 @@ def _direction(
     if len(named) != 1:
         return None, words
     return DIRECTIONS[named[0]], words - {named[0]}
+
+
+def _with_strike(amounts: Amounts, market: Market) -> Amounts:
+    """Kalshi's machine-readable threshold, where the text names none; where the two contradict each other, both.
+
+    A hair between them is rounding in words ("61,000 or above" for above 60,999.99, "20+" for above 19.5).
+    """
+    strike = strike_range(market.strike_type, market.floor_strike, market.cap_strike)
+    if strike is None or len(amounts.ranges) > 1:
+        return amounts
+    if not amounts.ranges:
+        said = {f"{end}" for end in (strike.low, strike.high) if end is not None}
+        return Amounts((strike,), amounts.mentions - said)
+    return amounts if amounts.ranges[0].near(strike) else Amounts((amounts.ranges[0], strike), amounts.mentions)
 
 
 def _turned(amounts: Amounts, market: Market) -> Amounts:

@@ -1,19 +1,20 @@
 """Arbitrage: worked by hand first, then what must hold for every book."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from agent.core.arbitrage.books import Book, Level, asks, asks_from_bids, book_from_quote
-from agent.core.arbitrage.find import Deadline, event_packages, pair_packages, suspicions, term_packages
-from agent.core.arbitrage.packages import ASSUMED_SIZE, ArbitrageKind, price
+from agent.core.arbitrage.find import event_packages, ladder_packages, pair_packages, suspicions
+from agent.core.arbitrage.packages import ASSUMED_SIZE, price
 from agent.core.fees import KalshiFeeKind, KalshiFees, PolymarketFees
-from agent.core.matching.judge import Judgement, Relation, YesMapsTo
-from sync.records import MarketStatus, Position
+from agent.core.matching.judge import Judgement
+from sync.records import ArbitrageKind, MarketStatus, Position, Relation, Resolution, YesMapsTo
 from tests.factories import NOON, make_market, make_quote
 
 D = Decimal
@@ -21,6 +22,7 @@ FREE = PolymarketFees(rate=D(0))
 SAME = Judgement(Relation.EQUIVALENT, YesMapsTo.YES)
 TURNED = Judgement(Relation.EQUIVALENT, YesMapsTo.NO)
 YES, NO = Position.YES, Position.NO
+RESOLVED = MarketStatus.RESOLVED
 
 
 def book(key: str, *, yes=(), no=(), fees=FREE, age_s: int = 0) -> Book:
@@ -197,28 +199,73 @@ def test_a_set_that_may_grow_proves_nothing_about_all_its_yes(open_set):
     assert [package.legs[0].side for package in packages] == [NO]
 
 
-@pytest.mark.parametrize(
-    "over", [{"mutually_exclusive": False}, {"mutually_exclusive": None}, {"status": MarketStatus.RESOLVED}]
-)
-def test_nested_or_decided_legs_have_no_sum(over):
-    """Threshold ladders are nested, and a decided leg may be the one that pays."""
+@pytest.mark.parametrize("over", [{"mutually_exclusive": False}, {"mutually_exclusive": None}])
+def test_nested_legs_have_no_sum(over):
+    """Threshold ladders are nested: all of them can be YES, or none."""
     one_leg_off = [*legs_of(2, "0.30", "0.60"), *legs_of(1, "0.30", "0.60", **over)]
 
     assert event_packages(one_leg_off) == ()
     assert event_packages(legs_of(1, "0.30", "0.60")) == ()
 
 
-def test_an_earlier_deadline_bounds_a_later_one():
-    """By June implies by July: NO by June at 0.55 and YES by July at 0.40 cost 0.95 and pay at least 1."""
-    june = Deadline(date(2026, 6, 30), book("kalshi:JUN", yes=[("0.50", 10)], no=[("0.55", 10)]))
-    july = Deadline(date(2026, 7, 31), book("kalshi:JUL", yes=[("0.40", 10)], no=[("0.65", 10)]))
+@pytest.mark.parametrize(
+    ("third", "n_no", "n_yes"),
+    [
+        ({"status": RESOLVED, "resolution": Resolution.NO}, 2, 2),  # out of the race: one of the others it is
+        ({"status": RESOLVED, "resolution": Resolution.VOID}, 2, 0),
+        ({"status": MarketStatus.PAUSED}, 2, 0),  # may be the one that pays
+        ({"status": MarketStatus.UNOPENED}, 2, 0),
+        ({"status": RESOLVED, "resolution": Resolution.YES}, 0, 0),  # decided
+    ],
+)
+def test_a_leg_that_does_not_trade_decides_what_the_others_prove(third, n_no, n_yes):
+    """NO on any legs of an exclusive event pays all but one; YES on all needs every other leg to have lost."""
+    members = [*legs_of(2, "0.30", "0.35"), *((market, None) for market, _ in legs_of(1, "0.30", "0.60", **third))]
 
-    (package,) = term_packages([july, june])
+    found = {package.legs[0].side: package for package in event_packages(members)}
 
-    assert sides(package) == [("kalshi:JUN", NO), ("kalshi:JUL", YES)]
-    assert package.kind is ArbitrageKind.TEMPORAL
-    assert price(package, now=NOON).gross == D("0.50")
-    assert term_packages([june, replace(july, by=june.by)]) == ()
+    assert len(found[NO].legs) == n_no if n_no else NO not in found
+    assert len(found[YES].legs) == n_yes if n_yes else YES not in found
+    if n_no:
+        assert found[NO].payout == n_no - 1
+
+
+def rung(key: str, title: str, *, yes: str, no: str):
+    """A leg that stands alone in what it says, with a book."""
+    market = make_market(
+        market_key=key, title=title, proposition=None, mutually_exclusive=False, close_time=NOON + timedelta(days=240)
+    )
+    return market, book(key, yes=[(yes, 10)], no=[(no, 10)])
+
+
+@pytest.mark.parametrize(
+    ("harder", "easier", "kind"),
+    [
+        ("Will it be released by June 30, 2027?", "Will it be released by July 31, 2027?", ArbitrageKind.TEMPORAL),
+        ("Will there be more than 9.5 runs?", "Will there be more than 8.5 runs?", ArbitrageKind.RELATED_MARKET),
+        ("Will it fall below 80 points?", "Will it fall below 90 points?", ArbitrageKind.RELATED_MARKET),
+    ],
+)
+def test_a_harder_rung_bounds_every_easier_one(harder, easier, kind):
+    """NO on the harder at 0.55 and YES on the easier at 0.40 cost 0.95 and pay at least 1; the other way round nothing."""
+    legs = [rung("kalshi:HARD", harder, yes="0.50", no="0.55"), rung("kalshi:EASY", easier, yes="0.40", no="0.65")]
+
+    for ordered in (legs, legs[::-1]):
+        (package,) = ladder_packages(ordered)
+        assert sides(package) == [("kalshi:HARD", NO), ("kalshi:EASY", YES)]
+        assert package.kind is kind
+        assert price(package, now=NOON).gross == D("0.50")
+
+
+def test_bins_and_other_texts_are_no_ladder():
+    """Exclusive legs with numbers are bins, and rungs of two ladders prove nothing about each other."""
+    runs = rung("kalshi:A", "Will there be more than 9.5 runs?", yes="0.5", no="0.5")
+    hits = rung("kalshi:B", "Will there be more than 8.5 hits?", yes="0.5", no="0.5")
+    bins = [(replace_struct(market, mutually_exclusive=True), its_book) for market, its_book in (runs, runs)]
+
+    assert ladder_packages([runs, hits]) == ()
+    assert ladder_packages([runs, runs]) == ()
+    assert ladder_packages(bins) == ()
 
 
 @pytest.mark.parametrize(("days", "factor"), [(73, 5), (365, 1), (0.1, 365), (0, None), (-1, None), (None, None)])

@@ -6,15 +6,16 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from agent.core.matching.amounts import Range, take_amounts
 from agent.core.matching.candidates import CANDIDATES, Matcher
 from agent.core.matching.fixtures import find_fixture, same_side
-from agent.core.matching.judge import Judgement, Relation, YesMapsTo, judge
+from agent.core.matching.judge import Judgement, judge
 from agent.core.matching.moments import take_moments
 from agent.core.matching.reading import read
 from agent.core.matching.text import fold, one_slip, take_districts
-from sync.records import Market, MarketStatus
+from sync.records import Market, MarketStatus, Relation, YesMapsTo
 from tests.conftest import RECORDINGS
 from tests.factories import NOON, make_market
 from tests.report.matching import corpus, measure, sample
@@ -398,3 +399,66 @@ def test_labelled_pairs_are_found_with_the_promised_precision():
     assert {split: row["goal_met"] for split, row in result.items()} == dict.fromkeys(result, True)
     assert sum(row["inverted"] for row in result.values()) >= 6
     assert not any(row["inverted_called_equal"] or row["aligned_called_inverted"] for row in result.values())
+
+
+def strike(title: str, kind: str, floor: float | None = None, cap: float | None = None, **over):
+    """A Kalshi listing with a threshold for machines."""
+    return read(make_market(
+        market_key="kalshi:KXT-1", title=title, proposition=None, event_title=None, outcome_labels=(),
+        strike_type=kind, floor_strike=floor, cap_strike=cap, close_time=None, url=None, **over,
+    ))  # fmt: skip
+
+
+def asked(title: str):
+    """A Polymarket listing."""
+    return read(make_market(market_key="polymarket:0x1", title=title, proposition=None, event_title=None, close_time=None, url=None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "floor", "cap", "question"),
+    [
+        ("greater", 60_000.0, None, "Bitcoin price above 60,000?"),
+        ("greater_or_equal", 60_000.0, None, "Bitcoin price at least 60,000?"),
+        ("less", None, 60_000.0, "Bitcoin price below 60,000?"),
+        ("less_or_equal", None, 60_000.0, "Bitcoin price 60,000 or less?"),
+        ("between", 60_000.0, 61_000.0, "Bitcoin price between 60,000 and 61,000?"),
+    ],
+)
+def test_a_threshold_for_machines_stands_in_where_the_text_names_none(kind, floor, cap, question):
+    """Legs of a Kalshi event share a title; the number stands in the strike."""
+    listing = strike("Bitcoin price?", kind, floor, cap)
+
+    assert judge(listing, asked(question)).equal
+    assert judge(listing, asked("Bitcoin price above 75,000?")).relation is not Relation.EQUIVALENT
+
+
+def test_a_strike_off_by_a_hair_is_another_question():
+    """T60999.99 against "above 60,000": such pairs show a gap of thirty points all day."""
+    listing = strike("Bitcoin price?", "greater", 60_999.99)
+
+    assert judge(listing, asked("Bitcoin price above 60,000?")).relation is Relation.A_IMPLIES_B
+    assert judge(listing, asked("Bitcoin price above 61,000?")).relation is Relation.B_IMPLIES_A
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "floor", "same"),
+    [
+        ("Bitcoin price 61,000 or above?", "greater", 60_999.99, True),
+        ("Okafor: 20+ points?", "greater", 19.5, True),
+        ("Bitcoin price above 61,000?", "greater", 75_000.0, False),
+        ("Bitcoin price above 61,000?", "structured", None, True),
+    ],
+)
+def test_a_strike_that_contradicts_its_text_makes_the_listing_nobodys_twin(title, kind, floor, same):
+    """Rounding in words is fine; two different numbers are not ours to choose from."""
+    assert judge(strike(title, kind, floor), asked(title)).equal is same
+
+
+def test_a_changed_strike_is_read_again():
+    """The matcher reads a listing anew when any part it reads has changed."""
+    matcher, other = Matcher(), make_market(market_key="polymarket:0x1", title="Bitcoin price above 60,000?", proposition=None, event_title=None, close_time=None, url=None)
+    kalshi = make_market(market_key="kalshi:KXT-1", title="Bitcoin price?", proposition=None, event_title=None, outcome_labels=(), close_time=None, url=None, strike_type="greater", floor_strike=60_000.0)
+    assert matcher.update([kalshi, other]) == 2
+
+    assert matcher.update([replace_struct(kalshi, floor_strike=65_000.0), other]) == 1
+    assert matcher.candidates()[0].judgement.relation is Relation.A_IMPLIES_B
