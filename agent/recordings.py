@@ -92,7 +92,7 @@ def read_file(venue: Venue, path: Path, now: datetime) -> Page | None:
         return None
     try:
         events = events_in(json.loads(path.read_bytes()))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:  # not JSON, or nested without end
         raise VenueDataError(f"{path.name}: not JSON: {exc}") from exc
     return PARSE[venue](json.dumps({"events": events}).encode(), now) if events else None
 
@@ -152,7 +152,8 @@ def _parent(market: Json) -> Json:
     return {"id": f"event-of-{market['id']}", "title": market.get("question", "")}
 
 
-_COLUMNS = ("records", "markets", "quotes", "rejects", "dropped", "open", "closed", "resolved", "patterns")
+_COLUMNS = ("records", "markets", "quotes", "rejects", "dropped", "open", "unopened", "closed", "resolved",
+            "patterns")  # fmt: skip
 
 
 def render(files: Sequence[FileCounts]) -> str:

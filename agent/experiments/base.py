@@ -1,8 +1,9 @@
 """What an experiment is: something that gives a probability for a market, or a reason why not.
 
 Law: a blind experiment is handed types that have no place for a price, and may not require a sighted one; so
-`saw_price=False` is true by construction, not by discipline. Experiments store nothing: the prediction job does.
-Third parties implement one of the two protocols and name it in the settings or the entry points `oddsd.experiments`.
+`saw_price=False` is true by construction, not by discipline. Experiments store nothing: the prediction jobs do, each
+answered step at once. Third parties implement one of the two protocols and name it in the settings or the entry points
+`oddsd.experiments`; docs/experiments.md has one to copy.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from datetime import date, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 from agent.core.blind import BlindMarket
+from agent.core.ensemble import TrackRecord
 from agent.llm.gateway import Reply
 from agent.llm.prompt import Prompt
 from agent.llm.schemas import ModelReply, ReplySchema
@@ -21,9 +23,9 @@ R = TypeVar("R", bound=ModelReply)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentResult:
-    """A probability of YES and what led to it."""
+    """A probability of YES and what led to it, or findings others build on."""
 
-    probability_yes: float
+    probability_yes: float | None  # None: findings only, nothing enters the record
     confidence: int | None = None  # percent: the mid is on the predicted side in 24 h
     rationale: str | None = None
     model: str | None = None  # the one that answered, which may not be the one that was asked
@@ -43,8 +45,13 @@ class ExperimentSkip:
 class Door(Protocol):
     """The part of the gateway an experiment may use; purpose, market and run are filled in by the job."""
 
-    async def complete(self, schema: ReplySchema[R], prompt: Prompt) -> Reply[R]:
-        """A checked answer of the given shape. Raises: AnalysisError."""
+    async def complete(self, schema: ReplySchema[R], prompt: Prompt, *, step: str = "forecast") -> Reply[R]:
+        """A checked answer of the given shape, kept under the step's name: a retry is not asked again.
+
+        Args:
+            step: names the question within the forecast; each name is used once.
+        Raises: AnalysisError.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +60,9 @@ class BlindContext:
 
     now: datetime
     run_day: date
-    results: Mapping[str, tuple[ExperimentResult, ...]]  # of what it requires: by name, one per model
+    results: Mapping[str, tuple[ExperimentResult, ...]]  # of what it requires, by name; see `model`
     door: Door
+    model: str | None = None  # the one it is asked by; results of other models are then left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +74,26 @@ class SightedContext:
     results: Mapping[str, tuple[ExperimentResult, ...]]
     door: Door
     quote: Quote | None
+    track: TrackRecord  # how everybody's resolved forecasts stand
+    versions: Mapping[str, str]  # of every configured experiment, by name
+    model: str | None = None
 
 
 class _Named(Protocol):
+    """May also have `wants`, names of experiments it reads where they are configured, and `parameters`, everything
+    beside its code that shapes its forecasts (prompts, schemas, numbers), by name: they are frozen with the version."""
+
     @property
     def name(self) -> str:
         """Unique; part of every stored row."""
 
     @property
     def version(self) -> str:
-        """Changes with anything that changes the forecasts."""
+        """Changes with anything that changes the forecasts; a change without a new one is refused at start."""
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Names of the experiments whose results it reads."""
+        """Names of the experiments whose results it reads and cannot do without."""
 
     @property
     def asks_model(self) -> bool:

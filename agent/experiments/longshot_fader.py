@@ -5,11 +5,9 @@ A model that does not beat this one has learned nothing but the favourite-longsh
 
 from typing import Literal
 
+from agent.core.scoring.references import faded
 from agent.experiments.base import ExperimentResult, ExperimentSkip, SightedContext
 from sync.records import Market
-
-LONGSHOT = 0.20  # below it, and above 1 minus it
-SHADE = 0.9
 
 
 class LongshotFader:
@@ -27,12 +25,3 @@ class LongshotFader:
         if context.quote is None or context.quote.mid is None:
             return ExperimentSkip("no usable middle price")
         return ExperimentResult(probability_yes=round(faded(context.quote.mid), 6))
-
-
-def faded(mid: float) -> float:
-    """The shaded probability."""
-    if mid < LONGSHOT:
-        return SHADE * mid
-    if mid > 1 - LONGSHOT:
-        return 1 - SHADE * (1 - mid)
-    return mid

@@ -1,24 +1,31 @@
 """Which experiments run, and in which order.
 
-Law: an experiment comes after everything it requires; duplicates, unknown names, cycles, and a blind experiment that
-would read a sighted one are refused at start, all of them in one ConfigError. A name is a built-in, an entry point of
-the group `oddsd.experiments`, or a path "package.module:factory"; each leads to something that, called without
-arguments, gives an experiment.
+Law: an experiment comes after everything it requires or wants; duplicates, unknown names, cycles, and a blind
+experiment that would read a sighted one are refused at start, all of them in one ConfigError. A name is a built-in, an
+entry point of the group `oddsd.experiments`, or a path "package.module:factory"; each leads to something that, called
+without arguments, gives an experiment. An operator's revision is part of the version.
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import entry_points
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Self, cast
 
 from agent.errors import ConfigError
 from agent.experiments.base import Experiment
+from agent.experiments.frozen import wants_of
 
 GROUP = "oddsd.experiments"
 BUILT_IN = {
+    "baseline_snapshot": "agent.experiments.baseline_snapshot:BaselineSnapshot",
     "market_prior": "agent.experiments.market_prior:MarketPrior",
     "single_model": "agent.experiments.single_model:SingleModel",
+    "informed": "agent.experiments.informed:Informed",
+    "research": "agent.experiments.research:Research",
+    "research_forecast": "agent.experiments.research_forecast:ResearchForecast",
+    "ensemble": "agent.experiments.ensemble:Ensemble",
     "coin": "agent.experiments.coin:Coin",
     "longshot_fader": "agent.experiments.longshot_fader:LongshotFader",
 }
@@ -38,17 +45,24 @@ class Registry:
         self._ordered = tuple(by_name[name] for name in _order(given))
 
     @classmethod
-    def load(cls, names: Iterable[str]) -> Self:
-        """The experiments of these names. Raises: ConfigError with every fault."""
+    def load(cls, names: Iterable[str], revisions: Mapping[str, str] = MappingProxyType({})) -> Self:
+        """The experiments of these names.
+
+        Args:
+            revisions: by experiment's name, what the operator adds to its version.
+        Raises: ConfigError with every fault.
+        """
         found, faults = list[Experiment](), list[str]()
         for name in names:
             try:
                 found.append(_made(name))
             except ConfigError as exc:
                 faults += exc.faults
+        known = {experiment.name for experiment in found}
+        faults += [f"experiments.{name}: no such experiment is configured" for name in revisions if name not in known]
         if faults:
             raise ConfigError(faults)
-        return cls(found)
+        return cls(_Revised(e, revisions[e.name]).experiment if e.name in revisions else e for e in found)
 
     def __iter__(self) -> Iterator[Experiment]:
         """What is required comes before what requires it."""
@@ -57,6 +71,22 @@ class Registry:
     def __len__(self) -> int:
         """How many there are."""
         return len(self._ordered)
+
+
+class _Revised:
+    """An experiment under a version the operator gave it."""
+
+    def __init__(self, experiment: Experiment, revision: str) -> None:
+        self._experiment = experiment
+        self.version = f"{experiment.version}+{revision}"
+
+    @property
+    def experiment(self) -> Experiment:
+        """As one of the protocols: everything but the version is the experiment's own."""
+        return cast("Experiment", self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._experiment, name)
 
 
 def _made(name: str) -> Experiment:
@@ -97,8 +127,9 @@ def _faults(given: list[Experiment], by_name: dict[str, Experiment]) -> list[str
         for required in experiment.requires:
             if required not in by_name:
                 faults.append(f"experiment {experiment.name}: requires {required}, which is not configured")
-            elif by_name[required].saw_price and not experiment.saw_price:
-                faults.append(f"experiment {experiment.name}: is blind and requires {required}, which sees the price")
+        for read in (*experiment.requires, *wants_of(experiment)):
+            if read in by_name and by_name[read].saw_price and not experiment.saw_price:
+                faults.append(f"experiment {experiment.name}: is blind and requires {read}, which sees the price")
     try:
         _order(given)
     except CycleError as exc:
@@ -109,5 +140,5 @@ def _faults(given: list[Experiment], by_name: dict[str, Experiment]) -> list[str
 def _order(given: list[Experiment]) -> list[str]:
     """Names, what is required first; in the order given where nothing is required. Raises: CycleError."""
     names = {experiment.name for experiment in given}
-    sorter = TopologicalSorter({e.name: [name for name in e.requires if name in names] for e in given})
+    sorter = TopologicalSorter({e.name: [name for name in (*e.requires, *wants_of(e)) if name in names] for e in given})
     return list(sorter.static_order())

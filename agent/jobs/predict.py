@@ -1,281 +1,378 @@
-"""Predict: each day's experiments over the markets that close a week ahead, chained into the record. Daily.
+"""The two prediction jobs: the daily run over markets that close N days ahead, the daily batch over the busiest ones.
 
-Law: every forecast is a unit with a key of its own, so a paid one is never asked for twice; when all of a market's
-forecasts are in, they enter the record together, in one transaction. The market set is fixed by the window before
-anything is forecast: dull markets count too. Blind experiments get `BlindMarket`, and nothing here hands them more.
+Law: the market set is fixed by its window before anything is forecast, dull markets count too; a rerun of the same day
+and window adds what is missing and pays for nothing it has; each run leaves one summary by (job, day, window). What an
+operator asks for by hand is the same run with other numbers; a dry run stores and asks nothing.
 """
 
-import hashlib
-import math
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import msgspec
-import structlog
-import uuid_utils
 
-from agent.core.blind import blind
-from agent.core.instants import to_the_ms
-from agent.core.record import GENESIS_HASH
-from agent.core.selection import Question, Thresholds
-from agent.errors import AnalysisError, OddsdError
-from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip, SightedContext
+from agent.core.ensemble import TrackRecord
+from agent.core.routing import Assignment, Router, Rules
+from agent.core.selection import Question, Thresholds, decide
+from agent.errors import ConfigError
+from agent.experiments.frozen import faults, versions_of
 from agent.experiments.registry import Registry
-from agent.jobs.context import Job, Outcome, RunContext, Unit
+from agent.jobs.context import Job, RunContext
+from agent.jobs.forecast_door import Turns
+from agent.jobs.forecasting import Failed, ForecastRun, Tally, arm_of, tasks_of, wanted
 from agent.jobs.selecting import select
-from agent.llm.budget import Purpose
-from agent.llm.gateway import Gateway, Reply
-from agent.llm.prompt import Prompt
-from agent.llm.schemas import ModelReply, ReplySchema
+from agent.llm.gateway import Gateway
 from agent.store.db import Store
+from agent.store.experiments import freeze, load_frozen, load_past, load_summary, save_summary
+from agent.store.forecasts import load_forecasts, prune_forecasts
 from agent.store.markets import load_open_closing
-from agent.store.predictions import append_predictions
 from agent.store.quotes import load_latest_quotes
-from agent.store.tx import Tx
-from sync.records import Market, Prediction, Quote
+from sync.records import Market
 
-R = TypeVar("R", bound=ModelReply)
-Results = dict[str, dict[str, list[ExperimentResult]]]  # market key -> experiment -> one result per model
-
-log = structlog.get_logger("predict")
+DAILY, BATCH = "predict", "predict-batch"
+LEAD = timedelta(hours=1)  # a price this near the close has the answer in it: nobody learns from such a forecast
+KEEP_DAYS = 90  # of answers and notes; the record keeps every prediction for ever
+FAILURES_SHOWN = 200  # of a summary; each is in the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """Which markets, and how many."""
+    """Which markets, how many, and by whom."""
 
-    window_days: int = 7  # closing exactly so many UTC days ahead
+    window_days: int = 7  # the daily run: closing exactly so many UTC days ahead
     within: bool = False  # also markets that close sooner
     limit: int = 40  # the busiest first
-    models: tuple[str, ...] = ()  # none: the gateway's preferred one
+    batch_days: int = 30  # the batch: closing at most so many days ahead
+    batch_limit: int = 20
+    models: tuple[str, ...] = ()  # none: the gateway's preferred one daily, all of them in the batch
     thresholds: Thresholds = field(default_factory=Thresholds)
+    rules: Rules = field(default_factory=Rules)
     # Looked at for each one taken: the gates stop some, and for the rest it is written down that they came too late.
     candidates: int = 10
+    # Which program this is, for the summaries.
+    version: str = "unknown"
+    commit: str | None = None
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What one experiment gave for one market, as it is kept: a result or the reason for none."""
+class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator asks for by hand; None is what the settings say."""
 
-    prediction_id: str
+    kind: Literal["daily", "batch"]
+    window_days: int | None = None
+    limit: int | None = None
+    dry_run: bool = False
+
+    @property
+    def job(self) -> str:
+        """The job that does it."""
+        return DAILY if self.kind == "daily" else BATCH
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A forecast that was not made."""
+
     market_key: str
     experiment: str
-    experiment_version: str
-    saw_price: bool
-    predicted_at: datetime
-    result: ExperimentResult | None = None
-    skip: str | None = None
-    mid: float | None = None  # the book at predicted_at: for the benchmark, never shown to a blind experiment
-    bid: float | None = None
-    ask: float | None = None
+    model: str | None
+    reason: str
+    retriable: bool  # whether the same question may succeed later the same day
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, told to a person or a program. Its JSON form only gains fields."""
+
+    job: str
+    run_day: date
+    span: str
+    closing_from: datetime
+    closing_before: datetime
+    dry_run: bool
+    version: str
+    commit: str | None
+    started_at: datetime
+    ended_at: datetime
+    runtime_s: float
+    counts: dict[str, int]  # markets, made, earlier, recorded, skipped, left_out, failed, calls
+    cost_usd: str
+    experiments: dict[str, dict[str, int]]  # "name model" -> state -> how many
+    reasons: dict[str, int]  # why something was skipped or left to others -> how often
+    failures: tuple[Failure, ...]
+    markets: tuple[str, ...]
+    run_id: str | None = None
+    state: str = "ok"
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
-    """The gateway as an experiment sees it: it cannot spend for another purpose or speak of another market."""
+class Window:
+    """Close times in [start, end), by a name that two runs of the same day share."""
 
-    gateway: Gateway
-    market_key: str
-    run_id: str
-    model: str | None
-
-    async def complete(self, schema: ReplySchema[R], prompt: Prompt) -> Reply[R]:
-        return await self.gateway.complete(
-            Purpose.FORECAST, schema, prompt, market_key=self.market_key, run_id=self.run_id, model=self.model
-        )
+    start: datetime
+    end: datetime
+    span: str
 
 
-def window(options: PredictOptions, slot: datetime) -> tuple[datetime, datetime]:
-    """[start, end) of the close times that are predicted on a day. Pure."""
+def daily_window(options: PredictOptions, slot: datetime) -> Window:
+    """Whole UTC days: exactly N days ahead, midnight to midnight. Pure."""
     day = datetime.combine(slot.astimezone(UTC).date(), time(), UTC) + timedelta(days=options.window_days)
-    return (slot if options.within else day), day + timedelta(days=1)
+    start, words = (slot + LEAD, "within") if options.within else (max(day, slot + LEAD), "in")
+    return Window(start, day + timedelta(days=1), f"{words} {options.window_days} days")
 
 
-def predict_job(store: Store, registry: Registry, gateway: Gateway, options: PredictOptions) -> Job:
-    """Wire the job."""
+def batch_window(options: PredictOptions, slot: datetime) -> Window:
+    """Everything that ends from now on to the last of the days. Pure."""
+    day = datetime.combine(slot.astimezone(UTC).date(), time(), UTC) + timedelta(days=options.batch_days + 1)
+    return Window(slot + LEAD, day, f"within {options.batch_days} days")
 
-    async def predict(ctx: RunContext, slot: datetime) -> None:
-        start, end = window(options, slot)
-        closing = await load_open_closing(store.reader, start, end, options.limit * options.candidates)
-        markets = await select(store, Question.PREDICT, closing, options.thresholds, ctx.now, limit=options.limit)
+
+_wish: ContextVar[Wish | None] = ContextVar("wish", default=None)
+
+
+class Predictor:
+    """Both jobs over one store, and what a person may ask of them."""
+
+    def __init__(
+        self, store: Store, registry: Registry, gateway: Gateway, options: PredictOptions, turns: Turns | None = None
+    ) -> None:
+        self._store, self._registry, self._gateway, self._options = store, registry, gateway, options
+        self._turns = turns or Turns()
+
+    async def assert_frozen(self) -> None:
+        """Refuse an experiment that changed under its version. Raises: ConfigError with every one."""
+        if found := faults(self._versions(), await load_frozen(self._store.reader)):
+            raise ConfigError(found)
+
+    @contextmanager
+    def wishing(self, wish: Wish) -> Iterator[None]:
+        """Runs begun inside are the run that was wished for."""
+        token = _wish.set(wish)
+        try:
+            yield
+        finally:
+            _wish.reset(token)
+
+    @property
+    def daily(self) -> Job:
+        """The job of the daily run."""
+
+        async def predict(ctx: RunContext, slot: datetime) -> None:
+            options = self._as_wished("daily")
+            await self._attend(ctx, slot, daily_window(options, slot), options.limit, options)
+
+        return predict
+
+    @property
+    def batch(self) -> Job:
+        """The job of the daily batch."""
+
+        async def batch(ctx: RunContext, slot: datetime) -> None:
+            options = self._as_wished("batch")
+            await self._attend(ctx, slot, batch_window(options, slot), options.batch_limit, options)
+
+        return batch
+
+    def _as_wished(self, kind: str, wish: Wish | None = None) -> PredictOptions:
+        wish, options = wish or _wish.get(), self._options
+        if wish is None or wish.kind != kind:
+            return options
+        changed: dict[str, Any] = {}
+        if wish.window_days is not None:
+            changed["window_days" if kind == "daily" else "batch_days"] = wish.window_days
+        if wish.limit is not None:
+            changed["limit" if kind == "daily" else "batch_limit"] = wish.limit
+        return replace(options, **changed)
+
+    def _models(self, job: str) -> tuple[str, ...]:
+        """Whom the experiments ask: those named in the settings, as far as they are still there."""
+        present = self._gateway.models
+        if self._options.models:
+            return tuple(model for model in self._options.models if model in present) or present[:1]
+        return present[:1] if job == DAILY else present
+
+    def _versions(self) -> dict[tuple[str, str], dict[str, str]]:
+        """What each version is. The models are the configured ones: one that retires is no change of ours."""
+        return versions_of(self._registry, self._options.models or self._gateway.configured)
+
+    async def _track(self, now: datetime) -> TrackRecord:
+        return TrackRecord(await load_past(self._store.reader), now=now)
+
+    def _router(self, track: TrackRecord, models: Sequence[str]) -> Router:
+        arms = [arm_of(e, model) for e in self._registry if e.asks_model for model in models]
+        return Router(arms, track.past, self._options.rules)
+
+    async def _attend(
+        self, ctx: RunContext, slot: datetime, window: Window, limit: int, options: PredictOptions
+    ) -> None:
+        await self.assert_frozen()
+        markets, n_closing = await self._chosen(window, limit, options, ctx.now)
         ctx.count(markets=len(markets), recorded=0, skipped=0, failed=0)
         if not markets:
-            which = f"none of {len(closing)} passes the gates of selection" if closing else "no open market closes"
-            ctx.partial(f"{which} between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
-            return
-        run_day = slot.astimezone(UTC).date()
-        run = _Run(store=store, gateway=gateway, options=options, ctx=ctx, run_day=run_day, markets=markets)
-        await run.all(registry)
-
-    return predict
-
-
-@dataclass(slots=True, kw_only=True)
-class _Run:
-    """One run: collects each market's results, experiment by experiment, then records them."""
-
-    store: Store
-    gateway: Gateway
-    options: PredictOptions
-    ctx: RunContext
-    run_day: date
-    markets: Sequence[Market]
-    _results: Results = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    _drafts: dict[str, list[Draft]] = field(default_factory=lambda: defaultdict(list))
-    _recorded: dict[str, Prediction] = field(default_factory=dict)
-
-    async def all(self, registry: Registry) -> None:
-        """Every experiment in order, then the record."""
-        for experiment in registry:
-            if not experiment.asks_model:
-                await self._over_markets(experiment, None)
-            elif (reason := await self.gateway.unready_reason(Purpose.FORECAST)) is None:
-                for model in self.options.models or self.gateway.models[:1]:
-                    await self._over_markets(experiment, model)
-            else:
-                self._stand_aside(experiment, reason)
-        outcomes = await self.ctx.map(
-            [market for market in self.markets if self._drafts[market.market_key]],
-            key=self._record_key,
-            fn=self._record,
+            which = f"none of {n_closing} passes the gates of selection" if n_closing else "no open market closes"
+            ctx.partial(f"{which} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC")
+        models, track = self._models(ctx.job), await self._track(ctx.now)
+        run_day, tally = slot.astimezone(UTC).date(), Tally()
+        async with self._store.write() as tx:
+            await freeze(tx, self._versions() if markets else {}, now=ctx.now)
+            await prune_forecasts(tx, run_day - timedelta(days=KEEP_DAYS))
+        run = ForecastRun(
+            store=self._store,
+            gateway=self._gateway,
+            turns=self._turns,
+            registry=self._registry,
+            router=self._router(track, models),
+            track=track,
+            models=models,
+            ctx=ctx,
+            run_day=run_day,
+            tally=tally,
         )
-        self.ctx.count(recorded=len(self._recorded), failed=sum(outcome.error is not None for outcome in outcomes))
-
-    def _stand_aside(self, experiment: Experiment, reason: str) -> None:
-        self.ctx.count(skipped=len(self.markets))
-        log.info("experiment skipped", action="experiment_skipped", experiment=experiment.name, reason=reason)
-        if self.gateway.off_reason is None:
-            self.ctx.partial(f"{experiment.name} waits: {reason}")
-
-    async def _over_markets(self, experiment: Experiment, model: str | None) -> None:
-        """One experiment with one model over all markets."""
-        stem = f"{experiment.name}:{experiment.version}:{model or ''}:{self.run_day.isoformat()}"
-        outcomes = await self.ctx.map(
-            self.markets,
-            key=lambda market: f"predict:{market.market_key}:{stem}",
-            fn=lambda market: self._forecast(market, experiment, model),
-            lane=model or "default",
+        try:
+            await run.over(markets)
+        finally:
+            _count(ctx, tally)
+        summary = _summary(
+            options,
+            ctx.job,
+            run_day,
+            window,
+            markets=markets,
+            tally=tally,
+            started_at=ctx.now,
+            ended_at=self._store.clock(),
         )
-        for outcome in outcomes:
-            self._take(outcome)
+        summary = msgspec.structs.replace(
+            summary, run_id=ctx.run_id, state="partial" if ctx.reason else "ok", reason=ctx.reason
+        )
+        async with self._store.write() as tx:
+            body = msgspec.json.encode(summary)
+            await save_summary(tx, ctx.job, run_day, window.span, body, ended_at=summary.ended_at)
 
-    def _take(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self.ctx.count(failed=1)
-            return
-        draft = msgspec.convert(outcome.value, Draft)
-        if draft.result is None:
-            self.ctx.count(skipped=1)
-            return
-        self._drafts[draft.market_key].append(draft)
-        self._results[draft.market_key][draft.experiment].append(draft.result)
+    async def _chosen(
+        self, window: Window, limit: int, options: PredictOptions, now: datetime
+    ) -> tuple[list[Market], int]:
+        """The markets of a window that pass the gates, and how many there were before."""
+        reader = self._store.reader
+        closing = await load_open_closing(reader, window.start, window.end, limit * options.candidates)
+        chosen = await select(self._store, Question.PREDICT, closing, options.thresholds, now, limit=limit)
+        return chosen, len(closing)
 
-    async def _forecast(self, market: Market, experiment: Experiment, model: str | None) -> Unit:
-        """One forecast as a kept value; nothing enters the record yet. Raises: AnalysisError."""
-        key, now = market.market_key, to_the_ms(self.store.clock())
-        quote = (await load_latest_quotes(self.store.reader, [key])).get(key)
-        known = {name: tuple(self._results[key][name]) for name in experiment.requires}
-        absent = [name for name, results in known.items() if not results]
-        given: ExperimentResult | ExperimentSkip
-        if absent:
-            given = ExperimentSkip(f"requires {', '.join(absent)}, which gave nothing")
-        else:
-            door = _Door(self.gateway, key, self.ctx.run_id, model)
-            context = BlindContext(now=now, run_day=self.run_day, results=known, door=door)
-            given = _checked(await _run(experiment, market, context, quote), experiment)
-        return Unit(msgspec.to_builtins(_draft(market, experiment, given, quote, now)))
+    async def last_summary(self, wish: Wish, slot: datetime) -> Summary | None:
+        """What the newest run of a wish's day and window left."""
+        options, day = self._as_wished(wish.kind, wish), slot.astimezone(UTC).date()
+        window = daily_window(options, slot) if wish.kind == "daily" else batch_window(options, slot)
+        body = await load_summary(self._store.reader, wish.job, day, window.span)
+        return None if body is None else msgspec.json.decode(body, type=Summary)
 
-    def _record_key(self, market: Market) -> str:
-        """Names the forecasts it records: another experiment later in the day is another record, not a repetition."""
-        ids = "|".join(sorted(draft.prediction_id for draft in self._drafts[market.market_key]))
-        digest = hashlib.sha256(ids.encode()).hexdigest()[:16]
-        return f"record:{market.market_key}:{self.run_day.isoformat()}:{digest}"
-
-    async def _record(self, market: Market) -> Unit:
-        """All of a market's forecasts into the record, in one transaction."""
-        predictions = [_prediction(draft, self.run_day) for draft in self._drafts[market.market_key]]
-
-        async def save(tx: Tx) -> None:
-            recorded = await append_predictions(tx, predictions)
-            self._recorded |= {prediction.prediction_id: prediction for prediction in recorded}
-
-        return Unit([prediction.prediction_id for prediction in predictions], save)
-
-
-async def _run(experiment: Experiment, market: Market, context: BlindContext, quote: Quote | None) -> Any:
-    """Run an experiment with what it may see. Raises: AnalysisError for whatever a third party's code raises."""
-    try:
-        if experiment.saw_price:
-            sighted = SightedContext(
-                now=context.now, run_day=context.run_day, results=context.results, door=context.door, quote=quote
-            )
-            return await experiment.run(market, sighted)
-        return await experiment.run(blind(market), context)
-    except OddsdError:
-        raise
-    except Exception as exc:
-        log.exception("experiment raised", action="experiment_raised", experiment=experiment.name)
-        raise AnalysisError(f"experiment {experiment.name}: {type(exc).__name__}: {exc}") from exc
-
-
-def _checked(given: Any, experiment: Experiment) -> ExperimentResult | ExperimentSkip:
-    """Refuse what is no probability. Raises: AnalysisError."""
-    if isinstance(given, ExperimentSkip):
-        return given
-    if not isinstance(given, ExperimentResult):
-        raise AnalysisError(f"experiment {experiment.name}: gave {type(given).__name__}, neither result nor skip")
-    if not math.isfinite(given.probability_yes) or not 0 <= given.probability_yes <= 1:
-        raise AnalysisError(f"experiment {experiment.name}: gave {given.probability_yes} as a probability")
-    return given
+    async def rehearsed(self, wish: Wish, now: datetime) -> Summary:
+        """What a run would do now: who would be asked about which market. Stores, asks and pays nothing."""
+        await self.assert_frozen()
+        options = self._as_wished(wish.kind, wish)
+        daily = wish.kind == "daily"
+        window = daily_window(options, now) if daily else batch_window(options, now)
+        limit = options.limit if daily else options.batch_limit
+        closing = await load_open_closing(self._store.reader, window.start, window.end, limit * options.candidates)
+        quotes = await load_latest_quotes(self._store.reader, [market.market_key for market in closing])
+        markets = [
+            market
+            for market in closing
+            if decide(Question.PREDICT, market, quotes.get(market.market_key), options.thresholds, now).chosen
+        ][:limit]
+        tally = Tally()
+        models, track = self._models(wish.job), await self._track(now)
+        router = self._router(track, models)
+        known = await load_forecasts(self._store.reader, [market.market_key for market in markets], now.date())
+        for experiment in self._registry:
+            for task in tasks_of(experiment, markets, models, now.date()):
+                free = Assignment(True, "it costs nothing")
+                runs, why = wanted(self._registry, router, task, now.date()) if experiment.asks_model else free
+                made = (row := known.get(task.key)) is not None and row.state == "made"
+                tally.n_earlier += made
+                state = "made" if made else "due" if runs else "left_out"
+                tally.states[task.key.experiment, task.key.model, state] += 1
+                if not runs and not made:
+                    tally.reasons[f"{experiment.name}: {why}"] += 1
+        summary = _summary(
+            options,
+            wish.job,
+            now.date(),
+            window,
+            markets=markets,
+            tally=tally,
+            started_at=now,
+            ended_at=self._store.clock(),
+        )
+        return msgspec.structs.replace(summary, dry_run=True)
 
 
-def _draft(
-    market: Market,
-    experiment: Experiment,
-    given: ExperimentResult | ExperimentSkip,
-    quote: Quote | None,
-    now: datetime,
-) -> Draft:
-    draft = Draft(
-        prediction_id=str(uuid_utils.uuid7()),
-        market_key=market.market_key,
-        experiment=experiment.name,
-        experiment_version=experiment.version,
-        saw_price=experiment.saw_price,
-        predicted_at=now,
-        mid=None if quote is None else quote.mid,
-        bid=None if quote is None else quote.bid,
-        ask=None if quote is None else quote.ask,
+def _count(ctx: RunContext, tally: Tally) -> None:
+    """The run's numbers, as far as it came."""
+    states = _by_state(tally)
+    ctx.count(
+        made=states["made"] - tally.n_earlier,
+        earlier=tally.n_earlier,
+        recorded=len(tally.recorded),
+        skipped=states["skipped"],
+        left_out=states["left_out"],
+        failed=len(tally.failed),
+        calls=tally.bill.n_calls,
     )
-    if isinstance(given, ExperimentSkip):
-        return msgspec.structs.replace(draft, skip=given.reason)
-    return msgspec.structs.replace(draft, result=given)
 
 
-def _prediction(draft: Draft, run_day: date) -> Prediction:
-    """A draft as a record; its place in the chain is given when it is appended."""
-    result = draft.result
-    if result is None:
-        raise ValueError(f"draft {draft.prediction_id} has no result")
-    return Prediction(
-        prediction_id=draft.prediction_id,
-        market_key=draft.market_key,
-        experiment=draft.experiment,
-        experiment_version=draft.experiment_version,
+def _by_state(tally: Tally) -> Counter[str]:
+    found = Counter[str]()
+    for (_, _, state), n in tally.states.items():
+        found[state] += n
+    return found
+
+
+def _summary(
+    options: PredictOptions,
+    job: str,
+    run_day: date,
+    window: Window,
+    *,
+    markets: Sequence[Market],
+    tally: Tally,
+    started_at: datetime,
+    ended_at: datetime,
+) -> Summary:
+    states, experiments = _by_state(tally), dict[str, dict[str, int]]()
+    for (name, model, state), n in sorted(tally.states.items()):
+        experiments.setdefault(f"{name} {model}".rstrip(), {})[state] = n
+    counts = {"markets": len(markets), "made": states["made"] - tally.n_earlier, "earlier": tally.n_earlier}
+    counts |= {"due": states["due"]} if states["due"] else {}
+    counts |= {"recorded": len(tally.recorded), "skipped": states["skipped"], "left_out": states["left_out"]}
+    counts |= {"failed": len(tally.failed), "calls": tally.bill.n_calls, "remembered": tally.bill.n_remembered}
+    return Summary(
+        job=job,
         run_day=run_day,
-        probability_yes=result.probability_yes,
-        saw_price=draft.saw_price,
-        predicted_at=draft.predicted_at,
-        model=result.model,
-        prompt_version=result.prompt_version,
-        confidence=result.confidence,
-        rationale=result.rationale,
-        initial_price=draft.mid,
-        initial_bid=draft.bid,
-        initial_ask=draft.ask,
-        chain_seq=0,
-        previous_hash=GENESIS_HASH,
-        record_hash="",
+        span=window.span,
+        closing_from=window.start,
+        closing_before=window.end,
+        dry_run=False,
+        version=options.version,
+        commit=options.commit,
+        started_at=started_at,
+        ended_at=ended_at,
+        runtime_s=round((ended_at - started_at).total_seconds(), 3),
+        counts=counts,
+        cost_usd=f"{tally.bill.cost_usd:f}",
+        experiments=experiments,
+        reasons=dict(tally.reasons.most_common()),
+        failures=tuple(_failure(one) for one in tally.failed[:FAILURES_SHOWN]),
+        markets=tuple(market.market_key for market in markets),
+    )
+
+
+def _failure(failed: Failed) -> Failure:
+    return Failure(
+        market_key=failed.key.market_key,
+        experiment=failed.key.experiment,
+        model=failed.key.model or None,
+        reason=failed.reason,
+        retriable=failed.retriable,
     )

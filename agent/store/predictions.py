@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import uuid_utils
 
 from agent.core.instants import to_ms
 from agent.core.record import GENESIS, Head, head_after, link
@@ -11,6 +12,7 @@ from agent.errors import StoreError
 from agent.store.tx import Reader, Tx
 from sync.records import Prediction
 
+_CHAIN = "record.chain"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Prediction).decode
 
@@ -28,15 +30,35 @@ async def append_predictions(tx: Tx, predictions: Sequence[Prediction]) -> list[
     prediction is never edited. Raises: StoreError if a market is unknown.
     """
     head, recorded = await load_head(tx), list[Prediction]()
+    chain = await _chain(tx)
     for prediction in predictions:
         if await _is_recorded(tx, prediction):
             continue
-        placed = link(prediction, head)
+        placed = link(msgspec.structs.replace(prediction, chain=chain), head)
         await _insert(tx, placed)
         head = head_after(placed)
         recorded.append(placed)
     tx.emit(*recorded)
     return recorded
+
+
+async def load_chain(reader: Reader) -> str | None:
+    """The name of this edge's record; None before the first prediction."""
+    name: str | None = await reader.fetch_value("SELECT value FROM meta WHERE key = ?", (_CHAIN,))
+    return name
+
+
+async def name_chain(tx: Tx, name: str) -> None:
+    """Give an empty record its name; a replay's is always the same. One that has a name keeps it."""
+    await tx.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (_CHAIN, name))
+
+
+async def _chain(tx: Tx) -> str:
+    """The record's name, given once: it tells two machines' records apart where both land."""
+    if (name := await load_chain(tx)) is None:
+        name = str(uuid_utils.uuid7())
+        await tx.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (_CHAIN, name))
+    return name
 
 
 async def _is_recorded(tx: Tx, prediction: Prediction) -> bool:

@@ -9,7 +9,8 @@ from sync.records import Check, Prediction
 
 COLUMNS = """
 prediction_id, market_key, experiment, experiment_version, run_day, probability_yes, saw_price, predicted_at, model,
-prompt_version, confidence, rationale, initial_price, initial_bid, initial_ask, chain_seq, previous_hash, record_hash
+prompt_version, confidence, rationale, initial_price, initial_bid, initial_ask, initial_seen_at, chain, chain_seq,
+previous_hash, record_hash
 """
 
 CHECK_COLUMNS = """

@@ -8,8 +8,8 @@ import pytest
 from agent.core.record import verify
 from agent.errors import AnalysisError
 from agent.experiments.base import ExperimentResult, ExperimentSkip
-from agent.experiments.registry import BUILT_IN, Registry
-from agent.jobs.predict import PredictOptions, predict_job, window
+from agent.experiments.registry import Registry
+from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor, daily_window
 from agent.jobs.runner import JobSpec, Runner
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions
@@ -23,6 +23,7 @@ from tests.unit.experiments.test_registry import make_experiment
 
 A_WEEK_ON = datetime(2026, 11, 28, 18, 0, tzinfo=UTC)
 DEFAULTS = PredictOptions()
+PLAIN = ("market_prior", "single_model", "coin", "longshot_fader")
 KEYS = ("polymarket:0xa", "kalshi:KXB")
 
 
@@ -49,13 +50,14 @@ def save(store):
 def predict(store, groq, clock):
     """Run the job once, with a runner and gateway of its own, as a fresh process would."""
 
-    async def run(*, experiments=None, options=DEFAULTS, **over):
-        registry = Registry.load(BUILT_IN) if experiments is None else Registry(experiments)
+    async def run(*, experiments=None, options=DEFAULTS, job=DAILY, **over):
+        registry = Registry.load(PLAIN) if experiments is None else Registry(experiments)
         async with Gateway(store, GatewayOptions(**{"api_key": "k", "base_url": groq.url, **over})) as gateway:
-            job = predict_job(store, registry, gateway, options)
-            spec = JobSpec(name="predict", run=job, schedule="0 7 * * *", missed="all", timeout_s=60)
-            runner = Runner(store, clock, [spec], {}, jitter=lambda: 0.0)
-            return await runner.run("predict", clock.now, "hand")
+            predictor = Predictor(store, registry, gateway, options)
+            jobs = {DAILY: predictor.daily, BATCH: predictor.batch}
+            specs = [JobSpec(name=n, run=j, schedule="0 7 * * *", missed="all", timeout_s=60) for n, j in jobs.items()]
+            runner = Runner(store, clock, specs, {}, jitter=lambda: 0.0)
+            return await runner.run(job, clock.now, "hand")
 
     return run
 
@@ -68,11 +70,12 @@ async def test_every_experiment_forecasts_every_market_into_one_record(store, sa
 
     record = await load_record(store.reader)
     assert (result.state, result.counts["markets"], result.counts["recorded"]) == ("ok", 2, 8)
-    assert {(p.market_key, p.experiment) for p in record} == {(k, e) for k in KEYS for e in BUILT_IN}
+    assert {(p.market_key, p.experiment) for p in record} == {(k, e) for k in KEYS for e in PLAIN}
     assert verify(record, published=await load_head(store.reader)) is None
     assert [p.saw_price for p in record if p.experiment == "single_model"] == [False, False]
     prior = next(p for p in record if p.experiment == "market_prior")
     assert (prior.probability_yes, prior.initial_price, prior.initial_bid, prior.model) == (0.42, 0.42, 0.40, None)
+    assert prior.initial_seen_at == NOON  # how old the price was is part of what the benchmark may use
     model = next(p for p in record if p.experiment == "single_model")
     assert model.model == "openai/gpt-oss-20b"
     assert model.rationale
@@ -151,7 +154,7 @@ async def test_an_experiment_added_later_in_the_day_joins_the_record(store, save
     clock.forward(minutes=1)
 
     newcomer = make_experiment("half")
-    result = await predict(experiments=[*Registry.load(BUILT_IN), newcomer])
+    result = await predict(experiments=[*Registry.load(PLAIN), newcomer])
 
     record = await load_record(store.reader)
     assert result.counts["recorded"] == 2
@@ -210,13 +213,15 @@ async def test_an_empty_window_is_told(store, save, predict):
     ("options", "start", "end"),
     [
         (PredictOptions(), datetime(2026, 11, 28, tzinfo=UTC), datetime(2026, 11, 29, tzinfo=UTC)),
-        (PredictOptions(window_days=0), datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)),
-        (PredictOptions(within=True), NOON, datetime(2026, 11, 29, tzinfo=UTC)),
+        (PredictOptions(window_days=0), NOON + timedelta(hours=1), datetime(2026, 11, 22, tzinfo=UTC)),
+        (PredictOptions(within=True), NOON + timedelta(hours=1), datetime(2026, 11, 29, tzinfo=UTC)),
     ],
 )
 def test_the_window_is_whole_utc_days(options, start, end):
-    """Exactly N days ahead, midnight to midnight UTC."""
-    assert window(options, NOON) == (start, end)
+    """Exactly N days ahead, midnight to midnight UTC; never within the last hour, when the answer is in the price."""
+    window = daily_window(options, NOON)
+
+    assert (window.start, window.end) == (start, end)
 
 
 async def test_required_results_are_handed_on_and_their_absence_is_a_skip(store, save, predict):

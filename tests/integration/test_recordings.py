@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.core.patterns.registry import BUILT_IN
-from agent.errors import ConfigError
-from agent.recordings import NO_LISTING, collect_recordings, events_in, render
+from agent.errors import ConfigError, VenueDataError
+from agent.recordings import NO_LISTING, collect_recordings, events_in, read_file, render
+from sync.records import Venue
+from tests.factories import NOON
 from tests.fakes.exchange_pages import GAMMA_EVENT, GAMMA_MARKET, KALSHI_MARKET
 
 
@@ -42,6 +44,15 @@ async def test_every_file_is_accounted_for(store, folder):
     assert (files["broken.json"].error or "").startswith("broken.json: not JSON")
     assert render(list(files.values())).splitlines()[-1] == "6 files, 1 exceptions"
     assert await store.reader.fetch_value("SELECT count(*) FROM quotes") == 3
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"markets":' * 50_000, "\x00", '"\udcff'])
+def test_a_file_that_is_no_document_is_named_and_not_a_crash(tmp_path: Path, body: str) -> None:
+    """Somebody's disk, somebody's editor: the other files are still read."""
+    file = tmp_path / "odd.json"
+    file.write_bytes(body.encode("utf-8", "surrogateescape"))
+    with pytest.raises(VenueDataError, match=r"odd\.json: not JSON"):
+        read_file(Venue.KALSHI, file, NOON)
 
 
 async def test_a_folder_without_recordings_is_an_error(store, tmp_path):
@@ -109,7 +120,10 @@ def test_why_reads_the_store_while_no_daemon_runs(folder):
         command(folder, "why", *words) for words in (["clippers"], ["0x4e2d", "--json"], ["nobody"])
     )
 
-    assert told.stdout.startswith("polymarket:0x4e2d  Will the Clippers win?\n  send     its records travel")
+    title, seen, sent, *_ = told.stdout.splitlines()
+    assert title == "polymarket:0x4e2d  Will the Clippers win?"
+    assert seen.startswith("  seen     book as of 20")
+    assert sent.startswith("  send     its records travel")
     assert [one["question"] for one in json.loads(scripted.stdout)[0]["answers"]] == ["send", "analyse", "predict"]
     assert unknown.returncode == 64
     assert "no market we hold is 'nobody'" in unknown.stderr

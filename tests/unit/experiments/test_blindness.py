@@ -9,9 +9,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.ensemble import TrackRecord
 from agent.experiments.base import BlindContext, ExperimentResult, SightedContext
 from agent.experiments.single_model import SingleModel
-from agent.jobs.predict import _run
+from agent.jobs.forecasting import run_experiment
 from agent.llm.gateway import Reply
 from agent.llm.schemas import ForecastReply
 from sync.records import Market, Quote
@@ -24,7 +25,7 @@ class ListeningDoor:
     def __init__(self):
         self.prompts = []
 
-    async def complete(self, schema, prompt):
+    async def complete(self, schema, prompt, *, step="forecast"):
         """One answer for all."""
         self.prompts.append(f"{prompt.system}\n{prompt.user}".replace(prompt.marker, "MARKER"))
         answer = ForecastReply(
@@ -44,7 +45,11 @@ def prompt_for(market: Market, quote: Quote | None) -> str:
     """What the model reads when the job forecasts this market beside this quote."""
     door = ListeningDoor()
     context = BlindContext(now=NOON, run_day=date(2026, 11, 21), results={}, door=door)
-    asyncio.run(_run(SingleModel(), market, context, quote))
+    asyncio.run(
+        run_experiment(
+            SingleModel(), market, context, quote=quote, track=TrackRecord([], now=NOON), versions={"single_model": "1"}
+        )
+    )
     (prompt,) = door.prompts
     return prompt
 
@@ -97,15 +102,9 @@ def test_a_blind_context_has_no_field_for_a_quote():
     """By type: the sighted context is not a subclass, so it can never be handed to a blind experiment."""
     kinds = typing.get_type_hints(BlindContext)
 
-    assert set(kinds) == {"now", "run_day", "results", "door"}
+    assert set(kinds) == {"now", "run_day", "results", "door", "model"}
     assert not issubclass(SightedContext, BlindContext)
-    assert {f.name for f in dataclasses.fields(SightedContext)} == {*kinds, "quote"}
-
-
-def test_the_version_of_a_forecaster_names_its_prompt_and_schema():
-    """A changed prompt is another forecaster: its record must not be mixed with the old one's."""
-    assert SingleModel().version.startswith("forecast-v1@")
-    assert "/forecast@" in SingleModel().version
+    assert {f.name for f in dataclasses.fields(SightedContext)} == {*kinds, "quote", "track", "versions"}
 
 
 def test_a_result_knows_only_what_it_was_given():

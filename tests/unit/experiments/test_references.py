@@ -4,9 +4,11 @@ from datetime import date
 
 import pytest
 
+from agent.core.ensemble import TrackRecord
+from agent.core.scoring.references import faded
 from agent.experiments.base import ExperimentResult, ExperimentSkip, SightedContext
 from agent.experiments.coin import Coin
-from agent.experiments.longshot_fader import LongshotFader, faded
+from agent.experiments.longshot_fader import LongshotFader
 from agent.experiments.market_prior import MarketPrior
 from tests.factories import NOON, make_market, make_quote
 
@@ -15,7 +17,15 @@ REFERENCES = [MarketPrior(), Coin(), LongshotFader()]
 
 def context(quote, run_day=date(2026, 11, 21)):
     """What a reference sees; it never opens the door."""
-    return SightedContext(now=NOON, run_day=run_day, results={}, door=None, quote=quote)
+    return SightedContext(
+        now=NOON,
+        run_day=run_day,
+        results={},
+        door=None,
+        quote=quote,
+        track=TrackRecord([], now=NOON),
+        versions={},
+    )
 
 
 @pytest.mark.parametrize("quote", [None, make_quote(bid=None, mid=None, last_price=0.42)])

@@ -10,6 +10,7 @@ from agent.errors import ConfigError
 from agent.experiments import registry as registry_module
 from agent.experiments.base import ExperimentResult
 from agent.experiments.registry import BUILT_IN, Registry
+from agent.settings import Settings
 
 
 def make_experiment(name: str, *requires: str, saw_price: bool = True):
@@ -23,11 +24,12 @@ def make_experiment(name: str, *requires: str, saw_price: bool = True):
     )
 
 
-def test_the_built_ins_load_in_the_order_given():
-    """The default configuration works."""
+def test_the_built_ins_load_together():
+    """All of them together work, and the default configuration is some of them."""
     names = list(BUILT_IN)
 
-    assert [experiment.name for experiment in Registry.load(names)] == names
+    assert {experiment.name for experiment in Registry.load(names)} == set(names)
+    assert set(Settings().processing_experiments) <= set(names)
 
 
 def test_an_experiment_comes_after_what_it_requires():

@@ -1,0 +1,416 @@
+"""Runs the experiments over a set of markets and puts what they say into the record; the jobs choose the set.
+
+Law: (market, experiment, version, model, day) is forecast once, whichever job asks; a paid answer is kept before
+anything else happens. Markets go in small groups, and when all forecasts of a market are in they enter the record
+together, in one transaction. Blind experiments get `BlindMarket`, and nothing here hands them more. Whatever was not
+made has its reason written down.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+import uuid_utils
+
+from agent.core.blind import blind
+from agent.core.ensemble import Author, TrackRecord
+from agent.core.instants import to_the_ms
+from agent.core.record import GENESIS_HASH
+from agent.core.routing import Arm, Assignment, Router
+from agent.errors import AnalysisError, OddsdError
+from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip, SightedContext
+from agent.experiments.frozen import wants_of
+from agent.experiments.registry import Registry
+from agent.jobs.context import DEFAULT_LANE, Outcome, RunContext, Unit
+from agent.jobs.forecast_door import Bill, KeptDoor, Turns
+from agent.llm.budget import Purpose
+from agent.llm.gateway import Gateway
+from agent.store.db import Store
+from agent.store.forecasts import ForecastKey, ForecastRow, State, load_forecasts, save_forecasts
+from agent.store.predictions import append_predictions
+from agent.store.quotes import load_latest_quotes, load_sight
+from agent.store.tx import Tx
+from sync.records import Market, Prediction, Quote
+
+GROUP = 8  # markets forecast and recorded together: a run that is cut off has recorded all but these
+
+log = structlog.get_logger("predict")
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What one experiment gave for one market, as it is kept."""
+
+    prediction_id: str
+    market_key: str
+    experiment: str
+    experiment_version: str
+    asked: str | None  # the model that was asked
+    saw_price: bool
+    predicted_at: datetime
+    result: ExperimentResult
+    mid: float | None = None  # the book at predicted_at: for the benchmark, never shown to a blind experiment
+    bid: float | None = None
+    ask: float | None = None
+    seen_at: datetime | None = None  # when the venue last showed that book
+
+
+class Task(NamedTuple):
+    """One forecast to be made."""
+
+    market: Market
+    experiment: Experiment
+    model: str | None
+    key: ForecastKey
+
+
+class Failed(NamedTuple):
+    """One forecast that was not made though it should have been."""
+
+    key: ForecastKey
+    reason: str
+    retriable: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What became of a run's forecasts."""
+
+    states: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (experiment, model, state)
+    reasons: Counter[str] = field(default_factory=Counter)  # of what was skipped or left out
+    failed: list[Failed] = field(default_factory=list)
+    n_earlier: int = 0  # made before, by another run of the day
+    recorded: set[str] = field(default_factory=set)  # prediction ids that are new in the record
+    bill: Bill = field(default_factory=Bill)
+
+
+@dataclass(slots=True, kw_only=True)
+class ForecastRun:
+    """One run: collects each market's results, experiment by experiment, then records them."""
+
+    store: Store
+    gateway: Gateway
+    turns: Turns
+    registry: Registry
+    router: Router
+    track: TrackRecord
+    models: Sequence[str]
+    ctx: RunContext
+    run_day: date
+    tally: Tally = field(default_factory=Tally)
+    _results: dict[str, dict[str, list[Forecast]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    _retriable: dict[ForecastKey, bool] = field(default_factory=dict)
+    _notes: list[ForecastRow] = field(default_factory=list)
+
+    async def over(self, markets: Sequence[Market]) -> None:
+        """Every experiment in order over these markets, group by group."""
+        for first in range(0, len(markets), GROUP):
+            await self._group(markets[first : first + GROUP])
+
+    async def _group(self, markets: Sequence[Market]) -> None:
+        known = await load_forecasts(self.store.reader, [market.market_key for market in markets], self.run_day)
+        self._retriable |= {row.key: row.retriable for row in known.values() if row.state == "failed"}
+        for experiment in self.registry:
+            tasks = tasks_of(experiment, markets, self.models, self.run_day)
+            due = [task for task in tasks if not self._take_earlier(known.get(task.key))]
+            due = [task for task in due if self._may_run(task)]
+            if experiment.asks_model and due:
+                due = await self._if_ready(due)
+            async with asyncio.TaskGroup() as group:  # one model does not wait for another
+                for model in dict.fromkeys(task.model for task in due):
+                    mine = [task for task in due if task.model == model]
+                    group.create_task(self._all_of(model, mine), name=f"forecasts:{model}")
+        await self._record_all(markets)
+
+    async def _all_of(self, model: str | None, tasks: list[Task]) -> None:
+        lane = model or DEFAULT_LANE
+        outcomes = await self.ctx.map(tasks, key=self._unit_key, fn=self._forecast, lane=lane)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            self._take(task, outcome)
+
+    def _take_earlier(self, row: ForecastRow | None) -> bool:
+        """Whether another run of the day has made it already; what it gave is used here."""
+        if row is None or row.state != "made" or row.body is None:
+            return False
+        self._add(row.key, msgspec.json.decode(row.body, type=Forecast))
+        self.tally.n_earlier += 1
+        return True
+
+    def _may_run(self, task: Task) -> bool:
+        """Whether a task has what it requires and the router wants it; if not, that is noted."""
+        if task.experiment.asks_model:
+            runs, why = wanted(self.registry, self.router, task, self.run_day)
+            if not runs:
+                self._note(task.key, "left_out", why)
+                return False
+        if absent := [name for name in task.experiment.requires if not self._read_by(task, name)]:
+            self._note(task.key, "skipped", f"requires {', '.join(absent)}, which gave nothing")
+            return False
+        return True
+
+    async def _if_ready(self, due: list[Task]) -> list[Task]:
+        """The tasks, where a model would be asked now; off is a choice, away or used up is a shortage."""
+        if (reason := await self.gateway.unready_reason(Purpose.FORECAST)) is None:
+            return due
+        off = self.gateway.off_reason is not None
+        name = due[0].experiment.name
+        log.info("experiment stands aside", action="experiment_skipped", experiment=name, reason=reason)
+        for task in due:
+            if off:
+                self._note(task.key, "skipped", reason)
+            else:
+                self._fail(task.key, reason, retriable=True)
+        if not off:
+            self.ctx.partial(f"{name} waits: {reason}")
+        return []
+
+    def _unit_key(self, task: Task) -> str:
+        """What is paid is kept for the day, whoever asks; what costs nothing is tried anew by each run."""
+        return f"forecast:{task.key.text}" + ("" if task.experiment.asks_model else f":{self.ctx.run_id}")
+
+    def _take(self, task: Task, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._fail(task.key, outcome.error, retriable=self._retriable.get(task.key, False))
+        elif "skip" in outcome.value:
+            self._note(task.key, "skipped", outcome.value["skip"])
+        else:
+            forecast = msgspec.convert(outcome.value, Forecast)
+            if outcome.from_kept:  # made by another machine, or in a file whose notes are gone
+                self._notes.append(self._row(task.key, forecast))
+            self._add(task.key, forecast)
+
+    def _add(self, key: ForecastKey, forecast: Forecast) -> None:
+        self._results[forecast.market_key][forecast.experiment].append(forecast)
+        self.tally.states[key.experiment, key.model, "made"] += 1
+
+    def _note(self, key: ForecastKey, state: State, reason: str, *, retriable: bool = False) -> None:
+        self.tally.states[key.experiment, key.model, state] += 1
+        if state != "failed":
+            self.tally.reasons[f"{key.experiment}: {reason}"] += 1
+        self._notes.append(
+            ForecastRow(
+                key=key,
+                job=self.ctx.job,
+                run_id=self.ctx.run_id,
+                state=state,
+                noted_at=to_the_ms(self.store.clock()),
+                reason=reason,
+                retriable=retriable,
+            )
+        )
+
+    def _fail(self, key: ForecastKey, reason: str, *, retriable: bool) -> None:
+        self._note(key, "failed", reason, retriable=retriable)
+        self.tally.failed.append(Failed(key, reason, retriable))
+
+    def _read_by(self, task: Task, name: str) -> tuple[ExperimentResult, ...]:
+        """What an experiment is given of another one: of its own model where both ask one, else of all."""
+        found = self._results[task.market.market_key][name]
+        if task.model is not None:
+            found = [forecast for forecast in found if forecast.asked in (None, task.model)]
+        return tuple(forecast.result for forecast in found)
+
+    async def _forecast(self, task: Task) -> Unit:
+        """One forecast, stored as it is kept; nothing enters the record yet. Raises: AnalysisError."""
+        now = to_the_ms(self.store.clock())
+        quote = (await load_latest_quotes(self.store.reader, [task.key.market_key])).get(task.key.market_key)
+        sight = await load_sight(self.store.reader, task.key.market_key)
+        try:
+            given = _checked(await self._run(task, quote, now), task.experiment)
+        except OddsdError as exc:
+            self._retriable[task.key] = exc.retryable
+            raise
+        except TimeoutError:
+            self._retriable[task.key] = True
+            raise
+        if isinstance(given, ExperimentSkip):
+            return Unit({"skip": given.reason})
+        seen_at = None if sight is None else sight.seen_at
+        forecast = msgspec.structs.replace(_forecast_of(task, given, quote, now), seen_at=seen_at)
+
+        async def save(tx: Tx) -> None:
+            await save_forecasts(tx, [self._row(task.key, forecast)])
+
+        return Unit(msgspec.to_builtins(forecast), save)
+
+    def _row(self, key: ForecastKey, forecast: Forecast) -> ForecastRow:
+        return ForecastRow(
+            key=key,
+            job=self.ctx.job,
+            run_id=self.ctx.run_id,
+            state="made",
+            noted_at=forecast.predicted_at,
+            body=msgspec.json.encode(forecast),
+        )
+
+    async def _run(self, task: Task, quote: Quote | None, now: datetime) -> Any:
+        names = (*task.experiment.requires, *wants_of(task.experiment))
+        context = BlindContext(
+            now=now,
+            run_day=self.run_day,
+            results={name: results for name in names if (results := self._read_by(task, name))},
+            door=KeptDoor(self.store, self.gateway, self.turns, self.tally.bill, task.key, self.ctx.run_id),
+            model=task.model,
+        )
+        versions = {experiment.name: experiment.version for experiment in self.registry}
+        return await run_experiment(
+            task.experiment, task.market, context, quote=quote, track=self.track, versions=versions
+        )
+
+    async def _record_all(self, markets: Sequence[Market]) -> None:
+        """Each market's forecasts into the record, a transaction each; then what was not made, and why."""
+        ready = [market for market in markets if self._said(market)]
+        outcomes = await self.ctx.map(ready, key=self._record_key, fn=self._record)
+        for market, outcome in zip(ready, outcomes, strict=True):
+            if outcome.error is not None:
+                key = ForecastKey(market.market_key, "record", "", "", self.run_day.isoformat())
+                self.tally.failed.append(Failed(key, outcome.error, retriable=True))
+        async with self.store.write() as tx:
+            await save_forecasts(tx, self._notes)
+        self._notes.clear()
+
+    def _said(self, market: Market) -> list[Forecast]:
+        """What enters the record: findings without a probability do not."""
+        made = self._results[market.market_key]
+        return [f for e in self.registry for f in made[e.name] if f.result.probability_yes is not None]
+
+    def _record_key(self, market: Market) -> str:
+        """Names the forecasts it records: another experiment later in the day is another record, not a repetition."""
+        ids = "|".join(sorted(forecast.prediction_id for forecast in self._said(market)))
+        digest = hashlib.sha256(ids.encode()).hexdigest()[:16]
+        return f"record:{market.market_key}:{self.run_day.isoformat()}:{digest}"
+
+    async def _record(self, market: Market) -> Unit:
+        """All of a market's forecasts into the record, in one transaction."""
+        predictions = [_prediction(forecast, self.run_day) for forecast in self._said(market)]
+
+        async def save(tx: Tx) -> None:  # may run again where the file was busy: the same keys, the same count
+            recorded = await append_predictions(tx, predictions)
+            self.tally.recorded |= {prediction.prediction_id for prediction in recorded}
+
+        return Unit([prediction.prediction_id for prediction in predictions], save)
+
+
+def arm_of(experiment: Experiment, model: str | None) -> Arm:
+    """Who would make the forecast."""
+    return Arm(Author(experiment.name, experiment.version, model), experiment.saw_price)
+
+
+def tasks_of(experiment: Experiment, markets: Sequence[Market], models: Sequence[str], run_day: date) -> Iterator[Task]:
+    """One task for each market, and for each model where the experiment asks one."""
+    for model in models if experiment.asks_model else (None,):
+        for market in markets:
+            key = ForecastKey(market.market_key, experiment.name, experiment.version, model or "", run_day.isoformat())
+            yield Task(market, experiment, model, key)
+
+
+def wanted(registry: Registry, router: Router, task: Task, run_day: date) -> Assignment:
+    """Whether a paid task is to be done: for its own forecasts' sake, or because a wanted one reads it."""
+    market, arm = task.market, arm_of(task.experiment, task.model)
+
+    def assigned(one: Arm) -> Assignment:
+        return router.assign(one, market_key=market.market_key, category=market.category, day=run_day)
+
+    own = assigned(arm)
+    readers = [e for e in registry if e.asks_model and task.experiment.name in e.requires]
+    if not readers or (own.runs and (router.is_measured(arm.author) or router.is_pinned(arm.author))):
+        return own
+    needed = [reader.name for reader in readers if assigned(arm_of(reader, task.model)).runs]
+    return Assignment(bool(needed), f"{' and '.join(needed)} read it" if needed else "nobody reads it this time")
+
+
+async def run_experiment(
+    experiment: Experiment,
+    market: Market,
+    context: BlindContext,
+    *,
+    quote: Quote | None,
+    track: TrackRecord,
+    versions: Mapping[str, str],
+) -> Any:
+    """Run an experiment with what it may see. Raises: AnalysisError for whatever a third party's code raises."""
+    try:
+        if experiment.saw_price:
+            sighted = SightedContext(
+                now=context.now,
+                run_day=context.run_day,
+                results=context.results,
+                door=context.door,
+                quote=quote,
+                track=track,
+                versions=versions,
+                model=context.model,
+            )
+            return await experiment.run(market, sighted)
+        if (question := blind(market)) is None:
+            return ExperimentSkip("its title speaks of nothing but its own price: no blind question is left")
+        return await experiment.run(question, context)
+    except (OddsdError, TimeoutError):
+        raise
+    except Exception as exc:
+        log.exception("experiment raised", action="experiment_raised", experiment=experiment.name)
+        raise AnalysisError(f"experiment {experiment.name}: {type(exc).__name__}: {exc}") from exc
+
+
+def _checked(given: Any, experiment: Experiment) -> ExperimentResult | ExperimentSkip:
+    """Refuse what is no probability. Raises: AnalysisError."""
+    if isinstance(given, ExperimentSkip):
+        return given
+    if not isinstance(given, ExperimentResult):
+        raise AnalysisError(f"experiment {experiment.name}: gave {type(given).__name__}, neither result nor skip")
+    said = given.probability_yes
+    if said is not None and not (math.isfinite(said) and 0 <= said <= 1):
+        raise AnalysisError(f"experiment {experiment.name}: gave {said} as a probability")
+    return given
+
+
+def _forecast_of(task: Task, result: ExperimentResult, quote: Quote | None, now: datetime) -> Forecast:
+    return Forecast(
+        prediction_id=str(uuid_utils.uuid7()),
+        market_key=task.key.market_key,
+        experiment=task.experiment.name,
+        experiment_version=task.experiment.version,
+        asked=task.model,
+        saw_price=task.experiment.saw_price,
+        predicted_at=now,
+        result=result,
+        mid=None if quote is None else quote.mid,
+        bid=None if quote is None else quote.bid,
+        ask=None if quote is None else quote.ask,
+    )
+
+
+def _prediction(forecast: Forecast, run_day: date) -> Prediction:
+    """A forecast as a record; its place in the chain is given when it is appended."""
+    result = forecast.result
+    if result.probability_yes is None:
+        raise ValueError(f"forecast {forecast.prediction_id} has no probability")
+    return Prediction(
+        prediction_id=forecast.prediction_id,
+        market_key=forecast.market_key,
+        experiment=forecast.experiment,
+        experiment_version=forecast.experiment_version,
+        run_day=run_day,
+        probability_yes=result.probability_yes,
+        saw_price=forecast.saw_price,
+        predicted_at=forecast.predicted_at,
+        model=result.model,
+        prompt_version=result.prompt_version,
+        confidence=result.confidence,
+        rationale=result.rationale,
+        initial_price=forecast.mid,
+        initial_bid=forecast.bid,
+        initial_ask=forecast.ask,
+        initial_seen_at=forecast.seen_at,
+        chain_seq=0,
+        previous_hash=GENESIS_HASH,
+        record_hash="",
+    )
