@@ -1,0 +1,137 @@
+"""Two hosts on one wire, made of network namespaces: the edge's machine, and the world with its servers.
+
+Law: nothing leaves the two namespaces; addresses are those RFC 5737 keeps for documentation. A server of the test
+listens in the world's namespace by a socket opened there, and is served by the test's own event loop.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+EDGE_ADDRESS, WORLD_ADDRESS = "192.0.2.2", "192.0.2.1"
+_CLONE_NEWNET = 0x40000000
+_CHUNK = 65536
+
+
+class Wire:
+    """The two namespaces and the cable between them. Use as `async with`; leaving it removes both."""
+
+    def __init__(self, name: str) -> None:
+        self.edge, self.world = f"{name}-edge", f"{name}-world"
+        self._servers: list[asyncio.Server] = []
+        self._conversations: set[asyncio.Task[None]] = set()
+
+    @property
+    def edge_path(self) -> Path:
+        """Where the kernel shows the machine's namespace."""
+        return Path("/run/netns") / self.edge
+
+    def cut(self) -> None:
+        """Pull the cable: packets vanish, nobody is told."""
+        _ip("-n", self.world, "link", "set", "wire", "down")
+
+    def mend(self) -> None:
+        """Put it back."""
+        _ip("-n", self.world, "link", "set", "wire", "up")
+
+    async def expose(self, port: int, target: tuple[str, int] | Path) -> "Door":
+        """Let the machine reach a server of the test at WORLD_ADDRESS:port; a path is a Unix socket."""
+        door = Door(target)
+        server = await asyncio.start_server(door.serve, sock=_listen(self.world, port))
+        self._servers.append(server)
+        return door
+
+    async def __aenter__(self) -> Self:
+        """Both hosts are there and see each other."""
+        for name in (self.edge, self.world):
+            _ip("netns", "add", name)
+            _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", self.edge, "link", "add", "host0", "type", "veth", "peer", "name", "wire", "netns", self.world)
+        for name, device, address in ((self.edge, "host0", EDGE_ADDRESS), (self.world, "wire", WORLD_ADDRESS)):
+            _ip("-n", name, "address", "add", f"{address}/30", "dev", device)
+            _ip("-n", name, "link", "set", device, "up")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing of it is left."""
+        for server in self._servers:
+            server.close()
+        for name in (self.edge, self.world):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip("netns", "delete", name)
+
+
+class Door:
+    """One server made reachable; may be closed for a while, as a cloud that is away."""
+
+    def __init__(self, target: tuple[str, int] | Path) -> None:
+        self._target = target
+        self.open = True
+        self._through: set[asyncio.StreamWriter] = set()
+
+    def close(self) -> None:
+        """Tear what goes through and refuse what comes."""
+        self.open = False
+        for writer in list(self._through):
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection to the server and back."""
+        if not self.open:
+            writer.transport.abort()
+            return
+        with contextlib.suppress(OSError):
+            if isinstance(self._target, Path):
+                inner_reader, inner_writer = await asyncio.open_unix_connection(self._target)
+            else:
+                inner_reader, inner_writer = await asyncio.open_connection(*self._target)
+            self._through |= {writer, inner_writer}
+            await asyncio.gather(_carry(reader, inner_writer), _carry(inner_reader, writer))
+            self._through -= {writer, inner_writer}
+
+
+async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await source.read(_CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.close()
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def _listen(namespace: str, port: int) -> socket.socket:
+    """A socket belongs to the namespace it was made in, whoever uses it; a thread goes there and back."""
+    made = list[socket.socket | OSError]()
+
+    def make() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+        try:
+            if libc.setns(handle, _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            made.append(socket.create_server((WORLD_ADDRESS, port)))
+        except OSError as exc:
+            made.append(exc)
+        finally:
+            os.close(handle)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    (found,) = made
+    if isinstance(found, OSError):
+        raise found
+    return found

@@ -1,0 +1,56 @@
+"""Other releases of the project for a machine to go to: the same code under another number, or a broken one."""
+
+import importlib.util
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+from tests.e2e.host.tree import ROOT
+
+PARTS = ("agent", "cloudapi", "sync", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+
+
+def add_release(wheelhouse: Path, version: str, *, spoil: tuple[str, str] | None = None) -> None:
+    """Put an archive of that version beside the ones that are there, with the same packages.
+
+    Args:
+        spoil: a file of the project and what is added to its end.
+    """
+    builder = _builder()
+    (archive,) = wheelhouse.glob(f"oddsd-{_version()}-cp*.tar")
+    work = wheelhouse.parent / f"release-{version}"
+    source = work / "source"
+    source.mkdir(parents=True)
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, source / part)
+    project = source / "pyproject.toml"
+    project.write_text(re.sub(r'(?m)^version = ".*"$', f'version = "{version}"', project.read_text()))
+    if spoil is not None:
+        with (source / spoil[0]).open("a") as file:
+            file.write(spoil[1])
+    with tarfile.open(archive) as tar:
+        tar.extractall(work / "packages", filter="data")
+    wheels = [wheel for wheel in sorted((work / "packages").glob("*.whl")) if not wheel.name.startswith("oddsd-")]
+    own = builder._own_wheel(source, work)
+    target = wheelhouse / archive.name.replace(_version(), version)
+    builder._pack(target, [own, *wheels], requirements="".join(map(builder._pin, [own, *wheels])))
+    shutil.rmtree(work)
+
+
+def _version() -> str:
+    found = re.search(r'(?m)^version = "(.*)"$', (ROOT / "pyproject.toml").read_text())
+    assert found is not None
+    return found[1]
+
+
+def _builder() -> ModuleType:
+    """The wheelhouse's own builder; it is a script beside the playbooks, not a package."""
+    spec = importlib.util.spec_from_file_location("wheelhouse", ROOT / "ansible" / "wheelhouse.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
