@@ -1,56 +1,18 @@
 """Judges the state of the house: one Report, from which every surface reads. Pure.
 
-Law: the screen, --json, MQTT, STATUS= and the snapshot say the same words and numbers, because they all show this
-record. Its JSON form is a contract: fields are added within a schema version, never renamed.
+Law: the screen, --json, MQTT, STATUS=, metrics, `check` and the alerts say the same words and numbers, because they
+all show this record. Its form stands in contract.py.
 """
 
 from datetime import datetime
+from decimal import Decimal
 
-import msgspec
-
-from agent.status import rooms
+from agent.jobs.pauses import EVERY_JOB
+from agent.status import plant, rooms
+from agent.status.contract import Figures, Report, Watched
 from agent.status.spans import span
 from agent.status.state import Live, State
-from agent.status.statements import SEPARATOR, Level, Line, Section, section, worst
-
-SCHEMA_VERSION = 1
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers behind the words, flat; the keys Home Assistant's entities are named after. None = not known."""
-
-    level: Level
-    problem: bool
-    cloud_connected: bool | None  # None where no cloud is configured
-    pending_rows: int
-    oldest_pending_age: int | None  # s
-    last_tick: datetime | None
-    last_sync: datetime | None
-    buffer_size: float  # MB
-    clock_skew: float | None  # ms
-    markets_open: dict[str, int]  # per venue
-    patterns_today: int
-    insights_today: int
-    llm_spent_usd: float
-    predictions_active: int
-    checks_today: int | None
-    record_seq: int | None
-    record_hash: str | None
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the house says about itself at one instant."""
-
-    schema_version: int = SCHEMA_VERSION
-    level: Level
-    at: datetime
-    host_id: str
-    version: str
-    started_at: datetime
-    stream_id: str
-    transport: str | None
-    sections: tuple[Section, ...]
-    figures: Figures
+from agent.status.statements import SEPARATOR, Level, Line, section, worst
 
 
 def report(state: State, live: Live, now: datetime) -> Report:
@@ -61,18 +23,7 @@ def report(state: State, live: Live, now: datetime) -> Report:
         live: what the process knows.
         now: when both were read.
     """
-    sections = (
-        section("COLLECT", rooms.collect(state, live, now)),
-        section("PATTERNS", rooms.patterns(state, now)),
-        section("ANALYSE", rooms.analyse(state, live, now)),
-        section("PREDICT", rooms.predict(state, now)),
-        section("BENCHMARK", rooms.benchmark(state)),
-        section("BUFFER", rooms.buffer(state, live, now)),
-        section("CLOUD", rooms.cloud(state, live, now)),
-        section("MQTT", rooms.mqtt(live)),
-        section("JOBS", rooms.jobs(state, live, now)),
-        section("DAEMON", rooms.daemon(live, now)),
-    )
+    sections = tuple(section(name, lines) for name, lines in _rooms(state, live, now).items() if lines)
     level = worst(each.level for each in sections)
     return Report(
         level=level,
@@ -87,20 +38,36 @@ def report(state: State, live: Live, now: datetime) -> Report:
     )
 
 
+def _rooms(state: State, live: Live, now: datetime) -> dict[str, list[Line]]:
+    """Every room's statements, in the order of the screen; a room with nothing to say has none."""
+    return {
+        "COLLECT": rooms.collect(state, live, now),
+        "PATTERNS": rooms.patterns(state, now),
+        "ANALYSE": rooms.analyse(state, live, now),
+        "ARBITRAGE": rooms.arbitrage(state),
+        "PREDICT": rooms.predict(state, now),
+        "BENCHMARK": rooms.benchmark(state),
+        "BUFFER": plant.buffer(state, live, now),
+        "CLOUD": plant.cloud(state, live, now),
+        "MQTT": plant.mqtt(live, now),
+        "ALERTS": plant.alerts(live, now),
+        "JOBS": plant.jobs(state, live, now),
+        "CLOCK": plant.clocks(live),
+        "DAEMON": plant.daemon(state, live, now),
+        "EVENTS": plant.events(state, now),
+    }
+
+
 def status_line(report: Report) -> str:
     """One line for systemd's STATUS=: "ok · 0 pending · last tick 12 s · cloud 34 ms", and the worst reason if any."""
     figures = report.figures
     tick = "no tick yet" if figures.last_tick is None else f"last tick {span(report.at - figures.last_tick)}"
-    cloud = next(line.text for line in _lines(report) if line.key == "cloud")
+    cloud = next(line.text for line in report.lines() if line.key == "cloud")
     words = [report.level.value, f"{figures.pending_rows:,} pending", tick, f"cloud {cloud.split(SEPARATOR)[0]}"]
-    bad = next((line for line in _lines(report) if line.level is report.level and line.level is not Level.OK), None)
+    bad = next((line for line in report.lines() if line.level is report.level and line.level is not Level.OK), None)
     if bad is not None:
         words.append(f"{bad.key}: {bad.why}")
     return " ".join(SEPARATOR.join(words).split())[:400]  # one short line: systemctl shows it whole
-
-
-def _lines(report: Report) -> list[Line]:
-    return [line for room in report.sections for line in room.lines]
 
 
 def _figures(state: State, live: Live, now: datetime, level: Level) -> Figures:
@@ -112,7 +79,7 @@ def _figures(state: State, live: Live, now: datetime, level: Level) -> Figures:
         pending_rows=state.n_pending_rows,
         oldest_pending_age=None if oldest is None else max(0, int((now - oldest).total_seconds())),
         last_tick=state.last_collected_at,
-        last_sync=rooms.last_sync(state, live),
+        last_sync=plant.last_sync(state, live),
         buffer_size=round(state.buffer_bytes / 1e6, 1),
         clock_skew=None if skew_s is None else round(skew_s * 1000, 1),
         markets_open={v.venue.value: v.n_open for v in state.venues if v.venue in live.venues},
@@ -123,4 +90,26 @@ def _figures(state: State, live: Live, now: datetime, level: Level) -> Figures:
         checks_today=state.n_checks_today,
         record_seq=None if chain is None else chain.chain_seq,
         record_hash=None if chain is None else chain.record_hash,
+        last_collect={v.venue.value: v.last_good_at for v in state.venues if v.venue in live.venues},
+        markets_tracked=sum(v.n_open for v in state.venues if v.venue in live.venues),
+        llm_left_usd=_left_usd(state, live),
+        top_insight=state.top_insight,
+        arbitrage_present=state.n_arbitrage > 0,
+        arbitrage_active=state.n_arbitrage,
+        rows_sent_total=state.n_sent_rows,
+        batches_held=state.n_held_batches,
+        dead_letters=state.n_dead_letters,
+        disk_free=None if live.disk is None else round(live.disk.free_bytes / 1e6),
+        paused=any(pause.job == EVERY_JOB for pause in state.pauses),
+        jobs={job.job: job.state for job in state.jobs if job.state is not None},
+        watched={
+            one.market_key: Watched(title=one.title, probability=one.mid, seen_at=one.seen_at) for one in state.watched
+        },
     )
+
+
+def _left_usd(state: State, live: Live) -> float | None:
+    cap = live.llm.daily_cap_usd
+    if cap is None or live.llm.off_reason is not None:
+        return None
+    return float(max(cap - state.llm_spent_usd, Decimal(0)))

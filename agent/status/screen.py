@@ -1,16 +1,18 @@
 """Draws a Report for a terminal, a pipe or a log.
 
 Law: word, symbol and colour say the level together, never colour alone; text wraps and is never cut; where the output
-cannot carry a sign (ASCII) it gets a plain one. Colours go by themselves without a terminal or with NO_COLOR.
+cannot carry a sign (ASCII) it gets a plain one. Colours go by themselves without a terminal or with NO_COLOR. Below
+NARROW columns a room's name stands on a line of its own, so that its statements keep most of the width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agent.status.report import Report
+from agent.status.contract import Report
 from agent.status.spans import span
 from agent.status.statements import SEPARATOR, Level, Line, Section
 
@@ -18,6 +20,8 @@ _STYLE = {Level.OK: "green", Level.DEGRADED: "yellow", Level.CRITICAL: "bold red
 _SYMBOL = {Level.OK: "●", Level.DEGRADED: "▲", Level.CRITICAL: "✖"}
 _PLAIN = str.maketrans({"●": "*", "▲": "!", "✖": "X", "·": "|", "→": ">", "…": "..."})
 _WIDEST = 110  # columns; a longer line is hard to follow back to its start
+NARROW = 70  # below: a phone's ssh, half a split screen
+_INDENT = 2
 
 _Say = Callable[[str], str]
 
@@ -34,8 +38,10 @@ class Screen:
         """Called by rich."""
         say = _plain if options.ascii_only else str
         width = min(self._width, options.max_width)
-        header = _header(self._report, say, stale=self._stale)
-        yield from console.render(Group(header, _table(self._report.sections, say, width)), options.update(width=width))
+        sections = self._report.sections
+        body = _stacked(sections, say, width) if width < NARROW else [_table(sections, say, width)]
+        drawn = Group(_header(self._report, say, width, stale=self._stale), *body)
+        yield from console.render(drawn, options.update(width=width))
 
 
 def render(report: Report, width: int | None = None, *, stale: str | None = None) -> Screen:
@@ -52,33 +58,58 @@ def _plain(text: str) -> str:
     return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
 
 
-def _header(report: Report, say: _Say, *, stale: str | None) -> Text:
+def _header(report: Report, say: _Say, width: int, *, stale: str | None) -> Text:
     level, style = f"{_SYMBOL[report.level]} {report.level.upper()}", _STYLE[report.level]
     if stale is not None:
         level, style = f"was {report.level.upper()}", "dim"
     words = [
-        ("oddsd ", "bold"),
-        (f"{report.host_id}  ", "bold"),
+        (f"oddsd {report.host_id}", "bold"),
         (level, style),
-        (f"  up {span(report.at - report.started_at)}  v{report.version}  stream {report.stream_id[:4]}", ""),
-        (f"  {report.at:%H:%M:%S} UTC", "dim"),
+        (f"up {span(report.at - report.started_at)}", ""),
+        (f"v{report.version}", ""),
+        (f"stream {report.stream_id[:4]}", ""),
+        (f"{report.at:%H:%M:%S} UTC", "dim"),
     ]
+    header, used = Text(), 0
+    for text, text_style in words:
+        gap = "" if not used else "  " if used + 2 + len(text) <= width else "\n"
+        used = len(text) if gap == "\n" else used + len(gap) + len(text)
+        header.append(gap).append(say(text), text_style)
     if stale is not None:
-        words.append((f"\nSTALE: {stale}", _STYLE[Level.DEGRADED]))
-    return Text.assemble(*((say(text), style) for text, style in words))
+        header.append(say(f"\nSTALE: {stale}"), _STYLE[Level.DEGRADED])
+    return header
 
 
 def _table(sections: tuple[Section, ...], say: _Say, width: int) -> Table:
-    body_width = width - max(len(section.name) for section in sections) - len(" ● ")
-    table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True)
-    table.add_column(ratio=1, overflow="fold")
+    name_width = max(len(section.name) for section in sections)
+    table = _grid(name_width)
     for section in sections:
         for i, line in enumerate(section.lines):
-            symbol = Text(say(_SYMBOL[line.level]), style=_STYLE[line.level])
-            table.add_row(section.name if i == 0 else "", symbol, _body(line, say, body_width))
+            table.add_row(section.name if i == 0 else "", *_statement(line, say, width - name_width - len(" ● ")))
     return table
+
+
+def _stacked(sections: tuple[Section, ...], say: _Say, width: int) -> Iterator[RenderableType]:
+    """Each room's name above its statements."""
+    for section in sections:
+        yield Text(section.name, style="bold")
+        table = _grid()
+        for line in section.lines:
+            table.add_row(*_statement(line, say, width - _INDENT - len("● ")))
+        yield Padding(table, (0, 0, 0, _INDENT))
+
+
+def _grid(name_width: int | None = None) -> Table:
+    table = Table.grid(padding=(0, 1), expand=True)
+    if name_width is not None:
+        table.add_column(no_wrap=True, style="bold", width=name_width)
+    table.add_column(no_wrap=True, width=1)
+    table.add_column(ratio=1, overflow="fold")
+    return table
+
+
+def _statement(line: Line, say: _Say, width: int) -> tuple[Text, Text]:
+    return Text(say(_SYMBOL[line.level]), style=_STYLE[line.level]), _body(line, say, width)
 
 
 def _body(line: Line, say: _Say, width: int) -> Text:

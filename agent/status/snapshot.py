@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import SnapshotUnreadable
-from agent.status.report import Report
+from agent.status.contract import Report
 
 _MODE = 0o640  # the operators' group may read it
 

@@ -6,13 +6,23 @@ queries, cheap enough for every few seconds. Contract with the jobs it reads: th
 whose format changed, joined by "; "; the benchmark job counts `checks`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
 from agent.core.instants import from_ms, to_ms
+from agent.jobs.pauses import Pause, load_pauses
 from agent.store.drift import Drift, load_drifts
+from agent.store.glance import (
+    WatchedMarket,
+    load_arbitrage,
+    load_dead_letters,
+    load_top_insight,
+    load_watched,
+)
+from agent.store.incidents import Incident, load_recent
 from agent.store.outbox import load_backlog, load_stream
 from agent.store.tx import Reader, Row
 from sync.records import MarketStatus, Venue
@@ -21,6 +31,8 @@ COLLECT, BENCHMARK = "collect", "benchmark"
 DRIFT = "drift"
 _RUNS_LOOKED_AT = 96  # a day of quarter hours: how far back "failing since" can see
 _NANO = Decimal(10) ** -9
+EVENTS_SHOWN = 10  # the newest; older ones are in the store
+_EVENTS_BACK = timedelta(days=7)
 
 
 class CloudLive(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +54,8 @@ class MqttLive(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool = False
     connected: bool = False
     last_error: str | None = None
+    home_seen_at: datetime | None = None  # last birth message of Home Assistant
+    unheard: bool = False  # our own words do not come back: the broker's rights may keep them
 
 
 class LlmLive(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +63,22 @@ class LlmLive(msgspec.Struct, frozen=True, kw_only=True):
 
     off_reason: str | None = None  # in words: no key, switched off
     daily_cap_usd: Decimal | None = None
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """The file system the data lies on."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+class AlertsLive(msgspec.Struct, frozen=True, kw_only=True):
+    """The teller's view of its targets."""
+
+    n_targets: int = 0
+    last_told_at: datetime | None = None
+    failing_since: datetime | None = None
+    last_error: str | None = None
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +93,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     venues: tuple[Venue, ...] = tuple(Venue)
     next_due: dict[str, datetime] = {}  # per job that is scheduled
     collect_every_s: float = 900.0  # COL1: a quarter hour
-    paused: bool = False
     watchdog_at: datetime | None = None  # last ping to systemd; None where nobody listens
+    disk: Disk | None = None
+    synchronised: bool | None = None  # whether the machine's clock follows a time source; None: not known
+    alerts: AlertsLive = AlertsLive()
+    metrics_error: str | None = None  # why /metrics is not served although it should be
 
 
 class VenueState(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +156,22 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     last_acked_at: datetime | None
     buffer_bytes: int
     drifts: tuple[Drift, ...] = ()  # venues whose format is not what it was
+    pauses: tuple[Pause, ...] = ()
+    n_sent_rows: int = 0  # of the stream in use, and acknowledged
+    top_insight: str | None = None
+    n_arbitrage: int = 0  # standing edges
+    n_dead_letters: int = 0  # units that wait for a person
+    watched: tuple[WatchedMarket, ...] = ()
+    incidents: tuple[Incident, ...] = ()  # the newest first
 
 
-async def load_state(reader: Reader, *, now: datetime) -> State:
-    """Everything the store can say about the house. Raises: StoreError."""
+async def load_state(reader: Reader, *, now: datetime, watch: Sequence[str] = ()) -> State:
+    """Everything the store can say about the house.
+
+    Args:
+        watch: the operator's watch list: market keys, venues' ids, event ids.
+    Raises: StoreError.
+    """
     midnight = to_ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
     day = now.date().isoformat()
     backlog = await load_backlog(reader)
@@ -135,8 +180,9 @@ async def load_state(reader: Reader, *, now: datetime) -> State:
     n_insights, last_insight = await _recent(reader, "insights", "created_at", midnight)
     n_calls, spent_nano = await _one(reader, _SPENT, (day,))
     chain = await _load_chain(reader)
+    stream = await load_stream(reader)
     return State(
-        stream_id=(await load_stream(reader)).stream_id,
+        stream_id=stream.stream_id,
         venues=venues,
         jobs=tuple(_job_from_row(row) for row in await reader.fetch(_JOBS)),
         last_collected_at=max((v.last_good_at for v in venues if v.last_good_at is not None), default=None),
@@ -157,6 +203,13 @@ async def load_state(reader: Reader, *, now: datetime) -> State:
         oldest_pending_at=_moment(backlog.oldest_sealed_at),
         last_acked_at=_moment(await reader.fetch_value(_ACKED)),
         drifts=tuple((await load_drifts(reader)).values()),
+        pauses=tuple((await load_pauses(reader)).values()),
+        n_sent_rows=max(0, stream.last_seq - backlog.n_rows),
+        top_insight=await load_top_insight(reader, now=now),
+        n_arbitrage=await load_arbitrage(reader),
+        n_dead_letters=await load_dead_letters(reader),
+        watched=tuple(await load_watched(reader, watch)) if watch else (),
+        incidents=tuple(await load_recent(reader, since=now - _EVENTS_BACK, limit=EVENTS_SHOWN)),
         buffer_bytes=await reader.fetch_value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
     )
 

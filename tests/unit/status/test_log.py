@@ -157,3 +157,23 @@ def test_terminal_gets_columns_and_a_pipe_gets_json(stream, monkeypatch) -> None
 
     assert "\x1b" in terminal.getvalue()
     assert written(stream)[0]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "stage", "market_key"),
+    [
+        ("forecast:kalshi:KXFED-26DEC-T4.00:single_model:2026-11-21", "forecast", "kalshi:KXFED-26DEC-T4.00"),
+        ("insight:polymarket:0xabc123:p1", "insight", "polymarket:0xabc123"),
+        ("kalshi:2026-11-21T12:00:00+00:00", "kalshi", None),
+        ("detect:2026-11-21T12:00:00+00:00", "detect", None),
+    ],
+)
+def test_a_unit_names_its_stage_and_its_market(unit, stage, market_key):
+    """Whoever looks for one market's lines must not parse keys."""
+    out = io.StringIO()
+    log.configure(json=True, stream=out)
+    with structlog.contextvars.bound_contextvars(run_id="r1", job="predict", unit=unit):
+        structlog.get_logger("jobs").info("asked")
+
+    line = json.loads(out.getvalue())
+    assert (line["run_id"], line["stage"], line.get("market_key")) == ("r1", stage, market_key)

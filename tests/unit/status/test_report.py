@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from agent.jobs.pauses import EVERY_JOB, Pause
 from agent.status.report import Report, report, status_line
 from agent.status.state import CloudLive, JobState, LlmLive, MqttLive
 from agent.status.statements import Level, Line
@@ -24,6 +26,8 @@ def waiting(age: timedelta) -> dict[str, object]:
     return {"n_pending_rows": 48211, "n_pending_batches": 12, "oldest_pending_at": NOW - age}
 
 
+PAUSED_ALL = Pause(job=EVERY_JOB, paused_at=NOW - HOUR)
+PAUSED_COLLECT = Pause(job="collect", paused_at=NOW - HOUR, reason="new router")
 FAILING = make_venue(
     Venue.KALSHI, n_quotes=None, failing_since=NOW - HOUR, n_failed_runs=4, reason="503 after 5 tries", n_rejects_day=3
 )
@@ -39,8 +43,15 @@ CASES = {
     "down for a day, just started": (
         {"last_collected_at": NOW - 24 * HOUR}, {"started_at": NOW - MINUTE}, "collect", OK,
     ),
-    "no tick because paused": ({"last_collected_at": NOW - 2 * HOUR}, {"paused": True}, "collect", OK),
-    "paused": ({}, {"paused": True}, "daemon.paused", DEGRADED),
+    "no tick because paused": (
+        {"last_collected_at": NOW - 2 * HOUR, "pauses": (PAUSED_COLLECT,)}, {}, "collect", OK,
+    ),
+    "all paused": ({"pauses": (PAUSED_ALL,)}, {}, "daemon.paused", DEGRADED),
+    "one job paused": ({"pauses": (PAUSED_COLLECT,)}, {}, "daemon.paused.collect", DEGRADED),
+    "another job paused": (
+        {"last_collected_at": NOW - 2 * HOUR, "pauses": (replace(PAUSED_COLLECT, job="analyse"),)},
+        {}, "collect", CRITICAL,
+    ),
     "collect not scheduled": ({"last_collected_at": None}, {"next_due": {}}, "collect", OK),
     "one venue failing": ({"venues": (make_venue(Venue.POLYMARKET), FAILING)}, {}, "collect.kalshi", DEGRADED),
     "the other venue meanwhile": ({"venues": (make_venue(Venue.POLYMARKET), FAILING)}, {}, "collect.polymarket", OK),
@@ -53,9 +64,9 @@ CASES = {
     "no cloud configured": ({}, {"cloud": CloudLive()}, "cloud", OK),
     "cloud held": ({}, {"cloud": make_cloud(held_reason="schema 6 < 7")}, "cloud", DEGRADED),
     "cloud away": ({}, {"cloud": make_cloud(connected=False, last_error="refused")}, "cloud", OK),
-    "skew of two seconds": ({}, {"cloud": make_cloud(skew_s=-2.0)}, "cloud.clock", OK),
-    "skew above two seconds": ({}, {"cloud": make_cloud(skew_s=-2.1)}, "cloud.clock", DEGRADED),
-    "skew above a minute": ({}, {"cloud": make_cloud(skew_s=61.0)}, "cloud.clock", CRITICAL),
+    "skew of two seconds": ({}, {"cloud": make_cloud(skew_s=-2.0)}, "clock", OK),
+    "skew above two seconds": ({}, {"cloud": make_cloud(skew_s=-2.1)}, "clock", DEGRADED),
+    "skew above a minute": ({}, {"cloud": make_cloud(skew_s=61.0)}, "clock", CRITICAL),
     "model off": ({}, {"llm": LlmLive(off_reason="no GROQ_API_KEY")}, "analyse", OK),
     "budget nearly used": ({"llm_spent_usd": Decimal("0.999")}, {}, "analyse", OK),
     "budget used up": ({"llm_spent_usd": Decimal(1)}, {}, "analyse", DEGRADED),
@@ -73,7 +84,7 @@ CASES = {
         {"jobs": (JobState(job="analyse", state="failed", ended_at=NOW, reason="401", running_since=NOW),)},
         {}, "jobs.analyse", DEGRADED,
     ),
-    "a job that never ran": ({"jobs": ()}, {}, "jobs.analyse", OK),
+    "a job that never ran": ({"jobs": ()}, {}, "jobs", OK),
     "no job known": ({"jobs": ()}, {"next_due": {}}, "jobs", OK),
     "watchdog fed a minute ago": ({}, {"watchdog_at": NOW - MINUTE}, "daemon", OK),
     "watchdog not fed": ({}, {"watchdog_at": NOW - MINUTE - SECOND}, "daemon", DEGRADED),

@@ -1,0 +1,115 @@
+"""The checks that need the database: the daemon answers them, or the file does while it is down. Ids in findings.py.
+
+Law: looks only. What is expected is asked of the connection itself, for a setting that was misspelt is ignored
+silently; conservation is counted, not believed.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from agent.core.instants import from_ms, to_ms
+from agent.desk.base import Ask, Desk
+from agent.doctor.findings import Finding, failed, good, skipped, warning
+from agent.status.plant import PENDING_DEGRADED
+from agent.status.spans import counted, span
+from agent.store.db import APPLICATION_ID
+from agent.store.outbox import load_backlog
+from agent.store.tx import Reader
+
+_CHECK_S = 300.0  # a quick_check of a large file on a slow card
+_EXPECTED = {"journal_mode": "wal", "application_id": APPLICATION_ID, "auto_vacuum": 2}
+
+
+class AskStoreHealth(Ask[list[Finding]], frozen=True, kw_only=True):
+    """D07, D08, D09, D13, D28."""
+
+    verb: ClassVar[str] = "store_health"
+    answer_type: ClassVar[Any] = list[Finding]
+    deadline_s: ClassVar[float | None] = None
+    deep: bool = False  # also read every page
+
+    async def answer(self, desk: Desk) -> list[Finding]:
+        """Raises: StoreError."""
+        reader = desk.store.reader
+        return [
+            await _pragmas(desk),
+            await _pages(reader, deep=self.deep),
+            await _conservation(reader),
+            await _pending(desk),
+            await _cut_off(desk),
+        ]
+
+
+async def _pragmas(desk: Desk) -> Finding:
+    found = {name: await desk.store.reader.fetch_value(f"PRAGMA {name}") for name in _EXPECTED}
+    async with desk.store.write() as tx:
+        found["synchronous"] = await tx.fetch_value("PRAGMA synchronous")
+    wrong = [
+        f"{name} is {found[name]}" for name, value in {**_EXPECTED, "synchronous": 2}.items() if found[name] != value
+    ]
+    if wrong:
+        return failed("D07", "durability", ", ".join(wrong), "restart the daemon; if it stays, restore a backup")
+    return good("D07", "durability", "WAL, synchronous=FULL")
+
+
+async def _pages(reader: Reader, *, deep: bool) -> Finding:
+    if not deep:
+        return skipped("D08", "pages", "oddsd doctor --deep reads them all")
+    async with asyncio.timeout(_CHECK_S):
+        said = await reader.fetch_value("PRAGMA quick_check(1)")
+    if said != "ok":
+        return failed("D08", "pages", f"quick_check: {said}", "stop the daemon and restore a backup")
+    return good("D08", "pages", "quick_check is ok")
+
+
+async def _conservation(reader: Reader) -> Finding:
+    """Numbers of the stream in use: given = held here or let go of after the receipt, none twice, none missing."""
+    row = await reader.fetch_one(
+        "SELECT s.next_seq - 1 AS given, coalesce(min(b.lo), s.next_seq) AS first,"
+        " coalesce(sum(b.hi - b.lo + 1), 0) AS here FROM streams s"
+        " LEFT JOIN batches b USING (stream_id) WHERE s.closed_at IS NULL"
+    )
+    gaps = await reader.fetch_value(
+        "SELECT count(*) FROM (SELECT b.acked_at, b.lo, lag(b.hi) OVER (ORDER BY b.lo) AS before FROM batches b"
+        " JOIN streams s USING (stream_id) WHERE s.closed_at IS NULL) WHERE lo <= before"
+    )
+    assert row is not None  # noqa: S101 - there is always one stream in use
+    last = await reader.fetch_value(
+        "SELECT max(hi) FROM batches JOIN streams USING (stream_id) WHERE streams.closed_at IS NULL"
+    )
+    if gaps or (last is not None and last != row["given"]):
+        text = f"the numbers of the outbox do not add up: {row['given']} given, last held {last}, {gaps} overlaps"
+        return failed("D09", "conservation", text, "keep the file, restore a backup; the stream starts anew by itself")
+    return good("D09", "conservation", f"{row['given']:,} rows numbered, {row['here']:,} of them still here")
+
+
+async def _pending(desk: Desk) -> Finding:
+    backlog = await load_backlog(desk.store.reader)
+    if backlog.oldest_sealed_at is None:
+        return good("D13", "pending", "nothing waits for the cloud")
+    age = desk.now - from_ms(backlog.oldest_sealed_at)
+    text = f"{backlog.n_rows:,} rows, the oldest for {span(age)}"
+    if backlog.n_held:
+        held = counted(backlog.n_held, "batch", "batches")
+        return warning("D13", "pending", f"{text}; {held} set aside", "oddsd queue tells why")
+    if desk.settings.database_url is None:
+        return good("D13", "pending", f"{text}; no cloud is configured")
+    # Measured: some 5,000 rows a second leave over a home line; a tick's worth is gone in a second.
+    rate = f"about {span(timedelta(seconds=max(1, backlog.n_rows // 5000)))} to send once the cloud answers"
+    if age > PENDING_DEGRADED:
+        return warning("D13", "pending", f"{text}; {rate}", "see D14 to D18 for the way to the cloud")
+    return good("D13", "pending", text)
+
+
+async def _cut_off(desk: Desk) -> Finding:
+    """Runs a dead process left behind in the last day are what an unclean stop leaves."""
+    since = to_ms(desk.now - timedelta(days=1))
+    n = await desk.store.reader.fetch_value(
+        "SELECT count(*) FROM job_runs WHERE started_at >= ? AND (trigger = 'recovery' OR reason LIKE 'cut off when%')",
+        (since,),
+    )
+    if n:
+        fix = "journalctl -u oddsd tells what ended it"
+        return warning("D28", "unclean stops", f"{counted(n, 'run')} of the last day had been cut off", fix)
+    return good("D28", "unclean stops", "no run of the last day was cut off")
