@@ -11,6 +11,8 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Protocol
 
+import msgspec
+
 from agent.core.resolution import Evidence
 from sync.records import Market, Quote, Venue
 
@@ -48,6 +50,12 @@ class Page:
     age_s: float | None = None  # how long a cache had held the answer, where it said so
     next_cursor: str | None = None
     body: bytes = b""  # as it came, for the drift watch; gone with the page
+
+    def held(self, age_s: float | None) -> None:
+        """Note how long a cache had held the answer, on the page and on all that was quoted there."""
+        self.age_s = age_s
+        if age_s is not None:
+            self.quotes = [msgspec.structs.replace(quote, age_s=age_s) for quote in self.quotes]
 
     def drop(self, reason: str) -> None:
         """Count a record left out on purpose."""
@@ -128,7 +136,11 @@ class VenueDetails(Protocol):
         """The venue's own price history, oldest first, known placeholders dropped."""
 
     async def fetch_book(self, market: Market) -> Book:
-        """The book of the YES side in its full depth. Raises: VenueNotFound where there is none."""
+        """The book of the YES side in its full depth. Raises: VenueNotFound where there is none.
+
+        One market a call on purpose: Kalshi charges its batch route per market, and Polymarket's limit lets the few
+        dozen books of a run through in seconds. Ask for several side by side; the client keeps to the limits.
+        """
 
     async def fetch_fees(self) -> list[SeriesFees]:
         """The fee terms of every series; empty where the venue states them elsewhere."""

@@ -61,6 +61,8 @@ MARKET_FEEDS: Mapping[Venue, tuple[Feed, ...]] = {
         Feed(("event_id",), ("event.id",)),
         Feed(("category",), ("event.tags",)),
         Feed(("mutually_exclusive",), ("event.negRisk", "negRisk")),
+        Feed(("fees",), ("feesEnabled",)),
+        Feed(("fees",), ("feeSchedule",)),
     ),
     Venue.KALSHI: (
         Feed(("close_time",), ("close_time",)),
@@ -74,6 +76,11 @@ MARKET_FEEDS: Mapping[Venue, tuple[Feed, ...]] = {
         Feed(("series_id",), ("event.series_ticker",)),
         Feed(("category",), ("event.category",)),
         Feed(("mutually_exclusive",), ("event.mutually_exclusive",)),
+        Feed(("fees",), ("event.fee_type_override",)),
+        Feed(("fees",), ("event.fee_multiplier_override",)),
+        Feed(("strike_type",), ("strike_type",)),
+        Feed(("floor_strike",), ("floor_strike",)),
+        Feed(("cap_strike",), ("cap_strike",)),
     ),
 }
 

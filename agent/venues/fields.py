@@ -62,6 +62,19 @@ def amount(value: Number, name: str) -> float | None:
     raise VenueDataError(f"{name}: not a finite amount: {value!r:.40}")
 
 
+def number(value: Number, name: str) -> float | None:
+    """Parse a quantity of the world, such as a temperature: finite, of either sign. Raises: VenueDataError."""
+    if value is None or value == "":
+        return None
+    try:
+        quantity = float(value)
+    except ValueError as exc:
+        raise VenueDataError(f"{name}: not a number: {value!r:.40}") from exc
+    if math.isfinite(quantity):
+        return quantity
+    raise VenueDataError(f"{name}: not a finite number: {value!r:.40}")
+
+
 def decimal(value: Number, name: str) -> Decimal:
     """Parse money or a count that money depends on: exact, not negative, below MOST. Raises: VenueDataError."""
     try:

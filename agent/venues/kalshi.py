@@ -21,12 +21,13 @@ from agent.venues.base import JsonSource, Page
 from agent.venues.fields import Number
 from agent.venues.reader import VenueSyntax, read_page
 from agent.venues.walk import utc_now, walk
-from sync.records import Market, MarketStatus, Quote, Resolution, Venue
+from sync.records import FeeTerms, Market, MarketStatus, Quote, Resolution, Venue
 
 BASE_URL: Final = "https://external-api.kalshi.com/trade-api/v2"
 PAGE_EVENTS: Final = 200
 MAX_PAGES: Final = 1_000  # about twenty times the open events of August 2026
 COMBO: Final = "combo"
+MOST_GRID_BYTES: Final = 10_000  # the longest recorded has some 200; a longer one shall not fill a cache
 
 # The words of the field, which are not the words of the filter.
 _STATUS: Final = {
@@ -41,6 +42,9 @@ _STATUS: Final = {
 }
 _RESULT_VALUE: Final = {"yes": 1.0, "no": 0.0}
 _LABELS: Final = ("Yes", "No")
+_STRIKE_TYPES: Final = frozenset(  # the words known so far need no look at their letters; others are read as well
+    {None, "greater", "greater_or_equal", "less", "less_or_equal", "between", "functional", "custom", "structured"}
+)
 
 
 class _PriceRange(msgspec.Struct, gc=False):
@@ -48,9 +52,11 @@ class _PriceRange(msgspec.Struct, gc=False):
 
 
 class _Market(msgspec.Struct, gc=False):
+    cap_strike: Number = None
     close_time: str | None = None  # fields stand in the order of the wire: the decoder looks there first
     event_ticker: str | None = None
     expected_expiration_time: str | None = None
+    floor_strike: Number = None
     last_price: float | None = None  # cents, until 12 March 2026; so are yes_ask and yes_bid, and the bare counts
     last_price_dollars: Number = None
     mve_collection_ticker: str | None = None
@@ -63,6 +69,7 @@ class _Market(msgspec.Struct, gc=False):
     rules_secondary: Raw = Raw()
     settlement_value_dollars: Number = None
     status: str | None = None
+    strike_type: str | None = None
     ticker: str | None = None
     title: str | None = None
     volume_24h: float | None = None
@@ -80,6 +87,8 @@ class _EventHead(msgspec.Struct, gc=False):
     title: str | None = None
     category: str | None = None
     mutually_exclusive: bool | None = None
+    fee_type_override: str | None = None
+    fee_multiplier_override: Number = None
 
 
 class _Event(_EventHead, gc=False):
@@ -101,6 +110,7 @@ class _EventFacts(msgspec.Struct):
     category: str | None = None
     url: str | None = None
     mutually_exclusive: bool | None = None
+    fees: FeeTerms | None = None
 
 
 _PAGE = msgspec.json.Decoder(_Page)
@@ -168,6 +178,18 @@ def _event_facts(event: _EventHead) -> _EventFacts:
         category=fields.line(event.category),
         url=f"https://kalshi.com/markets/{url_quote(series.lower(), safe='')}" if series else None,
         mutually_exclusive=event.mutually_exclusive,
+        fees=_fees(event),
+    )
+
+
+def _fees(event: _EventHead) -> FeeTerms | None:
+    """What an event says in place of its series; nearly none does."""
+    kind, multiplier = fields.identifier(event.fee_type_override, "fee_type_override"), event.fee_multiplier_override
+    if kind is None and multiplier is None:
+        return None
+    return FeeTerms(
+        kind=kind,
+        multiplier=None if multiplier is None else fields.decimal(multiplier, "fee_multiplier_override"),
     )
 
 
@@ -204,7 +226,7 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         event.category,
         _rules(market),
         event.url,
-        _tick_size(bytes(market.price_ranges)),
+        _tick_size(market.price_ranges),
         event.mutually_exclusive,
         None,  # open_set
         fields.time(market.open_time, "open_time"),
@@ -214,6 +236,12 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         close_time if status in (MarketStatus.CLOSED, MarketStatus.RESOLVED) else None,
         resolution,
         value,
+        event.fees,
+        market.strike_type
+        if market.strike_type in _STRIKE_TYPES
+        else fields.identifier(market.strike_type, "strike_type"),
+        None if market.floor_strike is None else fields.number(market.floor_strike, "floor_strike"),
+        None if market.cap_strike is None else fields.number(market.cap_strike, "cap_strike"),
     )
     if status is MarketStatus.OPEN or status is MarketStatus.PAUSED:
         page.quotes.append(_quote(market, key, fetched_at))
@@ -267,9 +295,16 @@ def _rules(market: _Market) -> str | None:
     return primary or secondary
 
 
-@lru_cache(maxsize=256)
-def _tick_size(ranges: bytes) -> float | None:
+def _tick_size(ranges: Raw) -> float | None:
     """The finest step of the market's price grid, which may be finer near 0 and 1."""
+    encoded = bytes(ranges)
+    if len(encoded) > MOST_GRID_BYTES:
+        raise VenueDataError(f"price_ranges: {len(encoded)} bytes are no price grid: {encoded[:40]!r}")
+    return _finest_step(encoded)
+
+
+@lru_cache(maxsize=256)
+def _finest_step(ranges: bytes) -> float | None:
     grid = (_RANGES.decode(ranges) if ranges else None) or ()
     steps = [fields.price(price_range.step, "price_ranges.step") for price_range in grid]
     return min((step for step in steps if step), default=None)

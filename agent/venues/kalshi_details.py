@@ -66,7 +66,7 @@ class KalshiDetails:
     async def _page(self, route: str, params: Params) -> Page:
         body, age_s = await self._source.fetch_json_bytes(f"{self._base}/{route}", params)
         page = parse_page(body, self._now())
-        page.age_s = age_s
+        page.held(age_s)
         return page
 
     async def closed_since(self, since: datetime) -> AsyncIterator[Page]:

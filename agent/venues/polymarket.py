@@ -19,6 +19,7 @@ from agent.errors import VenueDataError
 from agent.venues import fields
 from agent.venues.base import JsonSource, Page
 from agent.venues.fields import Number
+from agent.venues.polymarket_fees import fee_terms
 from agent.venues.reader import VenueSyntax, read_page
 from agent.venues.walk import utc_now, walk
 from sync.records import Market, MarketStatus, Quote, Resolution, Venue
@@ -82,6 +83,9 @@ class _Market(msgspec.Struct, gc=False):
     lastTradePrice: Number = None  # noqa: N815
     bestBid: Number = None  # noqa: N815
     bestAsk: Number = None  # noqa: N815
+    feesEnabled: bool | None = None  # noqa: N815
+    feeType: str | None = None  # noqa: N815
+    feeSchedule: Raw = Raw()  # noqa: N815  # read through a cache: a handful of schedules serves every market
 
 
 class _Event(_EventHead, gc=False):
@@ -229,6 +233,7 @@ def _add(market: _Market, event: _EventFacts, fetched_at: datetime, page: Page) 
         fields.time(market.closedTime, "closedTime"),
         resolution,
         value,
+        fee_terms(market.feesEnabled, market.feeType, bytes(market.feeSchedule)),
     )
     if status is MarketStatus.OPEN or status is MarketStatus.PAUSED:
         page.quotes.append(_quote(market, key, fetched_at, turned=yes_at == 1))

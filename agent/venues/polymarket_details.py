@@ -75,7 +75,7 @@ class PolymarketDetails:
                 params = {parameter: missing, "closed": closed, "limit": _WALK_LIMIT}
                 body, age_s = await self._source.fetch_json_bytes(f"{self._gamma}/{records}/keyset", params)
                 page = keep_asked(parse_page(body, self._now()), missing, id_of)
-                page.age_s = age_s
+                page.held(age_s)
                 pages.append(page)
                 found = {id_of(market) for market in page.markets}
                 missing = [one for one in missing if one not in found]

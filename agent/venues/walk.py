@@ -44,7 +44,8 @@ async def walk(
         while coming is not None:
             body, age_s, arrived_at = await coming
             page = parse(body, arrived_at)
-            page.body, page.age_s = body, age_s
+            page.body = body
+            page.held(age_s)
             _drop_seen(page, keys)
             cursor = page.next_cursor or None
             fault = None if cursor is None else _fault(url, cursor, cursors, max_pages)

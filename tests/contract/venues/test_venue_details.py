@@ -51,6 +51,12 @@ async def market_of(client: VenueClient, fits: Callable[[Market], bool]) -> Mark
     return next(market for market in await listed(client) if fits(market))
 
 
+async def test_a_look_up_says_how_old_its_prices_are(client: VenueClient, details: VenueDetails) -> None:
+    """Gamma's edge caches look-ups like listings; Kalshi says nothing about its answers, which is not zero."""
+    page = await details.fetch_markets([market.venue_market_id for market in await listed(client)])
+    assert {quote.age_s for quote in page.quotes} == {12.0 if details.venue is Venue.POLYMARKET else None}
+
+
 async def test_markets_are_found_by_id_whatever_became_of_them(client: VenueClient, details: VenueDetails) -> None:
     """Closed is not the default anywhere: a resolved market must not look as if it were gone."""
     markets = await listed(client)

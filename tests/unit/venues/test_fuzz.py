@@ -51,6 +51,8 @@ def check(page: Page) -> None:
         texts = (market.title, market.rules_text, market.event_title, *market.outcome_labels, *market.token_ids)
         assert not any("\x00" in text for text in texts if text)
         assert market.resolution_value is None or 0 <= market.resolution_value <= 1
+        assert all(strike is None or math.isfinite(strike) for strike in (market.floor_strike, market.cap_strike))
+        assert market.fees is None or market.fees.rate is None or 0 <= market.fees.rate <= 1
         for moment in (market.open_time, market.close_time, market.expected_time, market.closed_time):
             assert moment is None or moment.utcoffset() is not None
 

@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from agent.venues import kalshi
-from sync.records import MarketStatus, Resolution, Venue
+from sync.records import FeeTerms, MarketStatus, Resolution, Venue
 from tests.factories import NOON
 from tests.fakes.exchange_pages import ABSENT, KALSHI_MARKET, kalshi_page, only_market, only_quote
 
@@ -34,6 +35,7 @@ def test_a_market_comes_out_with_everything_the_venue_says() -> None:
     assert market.close_time == datetime(2029, 7, 30, 14, tzinfo=UTC)
     assert market.expected_time == datetime(2027, 7, 31, 14, tzinfo=UTC)
     assert (market.closed_time, market.status, market.resolution) == (None, MarketStatus.OPEN, None)
+    assert (market.strike_type, market.floor_strike, market.cap_strike) == ("between", 3.5, 4.25)
     assert (quote.bid, quote.ask, quote.mid, quote.last_price) == (0.41, 0.43, 0.42, 0.425)
     assert (quote.volume_24h, quote.open_interest, quote.liquidity_usd) == (1963.89, 245360.23, None)
 
@@ -149,6 +151,37 @@ def test_the_finest_step_of_the_price_grid_is_the_tick() -> None:
     assert only_market(kalshi_page({"price_ranges": grid})).tick_size == 0.001
     assert only_market(kalshi_page({"price_ranges": ABSENT})).tick_size is None
     assert only_market(kalshi_page({"price_ranges": None})).tick_size is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [(-4.5, -4.5), ("60999.99", 60999.99), (0, 0.0), (ABSENT, None), (None, None), ("", None)],
+)
+def test_a_strike_is_a_number_of_the_world(wire: object, expected: float | None) -> None:
+    """Degrees below zero are strikes too, and a strike of zero is not a missing one."""
+    assert only_market(kalshi_page({"floor_strike": wire})).floor_strike == expected
+
+
+@pytest.mark.parametrize("wire", ["NaN", "inf", "6k", {"value": 6}])
+def test_a_strike_that_is_no_number_refuses_its_market(wire: object) -> None:
+    """Matching believes a strike before it believes a title."""
+    page = kalshi_page({"floor_strike": wire}, {"ticker": "KXNBA-27-BOS"})
+    assert [market.venue_market_id for market in page.markets] == ["KXNBA-27-BOS"]
+    assert len(page.rejects) == 1
+
+
+def test_fee_terms_an_event_states_in_place_of_its_series_are_kept() -> None:
+    """Baseball pays half; most events say nothing and leave it to their series."""
+    market = only_market(kalshi_page({}, event={"fee_type_override": "flat", "fee_multiplier_override": 0.5}))
+    assert market.fees == FeeTerms(kind="flat", multiplier=Decimal("0.5"))
+    assert only_market(kalshi_page({}, event={"fee_type_override": "", "fee_multiplier_override": None})).fees is None
+    assert only_market(kalshi_page({})).fees is None
+
+
+def test_a_price_grid_of_endless_length_is_refused() -> None:
+    """Grids are read through a cache, which would keep it."""
+    page = kalshi_page({"price_ranges": [{"step": "0.01", "note": "x" * 20_000}]})
+    assert [reject.reason.split(":")[0] for reject in page.rejects] == ["price_ranges"]
 
 
 def test_the_series_is_taken_from_its_field() -> None:

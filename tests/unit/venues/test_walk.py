@@ -54,7 +54,13 @@ async def test_an_empty_page_is_not_the_end() -> None:
     pages = await walked(listing)
     assert [len(page.markets) for page in pages] == [1, 0, 1]
     assert listing.params == [{"status": "open"}, {"status": "open", "cursor": "1"}, {"status": "open", "cursor": "2"}]
+
+
+async def test_what_was_quoted_out_of_a_cache_says_how_old_it_is() -> None:
+    """The page is gone when it is stored; the quote is what is left of it."""
+    pages = await walked(Listing((["A"], None)))
     assert pages[0].age_s == 7.0
+    assert [quote.age_s for quote in pages[0].quotes] == [7.0]
 
 
 async def test_a_cursor_that_comes_twice_is_an_error() -> None:
