@@ -2,61 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 
 from agent.jobs import benchmark
-from agent.jobs.benchmark import benchmark_job
-from agent.jobs.ledger import load_kept
-from agent.jobs.runner import JobSpec, Runner, RunResult
 from agent.store.db import Store
-from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
-from agent.store.predictions import append_predictions
-from agent.store.quotes import save_quotes
+from agent.store.passes import load_passes
 from agent.store.tx import Tx
-from sync.records import Check, MarketStatus, Movement
+from sync.records import BenchmarkStatus, Check, MarketStatus, Movement
 from tests.conftest import ManualClock
-from tests.factories import make_market, make_prediction, make_quote
+from tests.integration.bench_house import Bench
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-class Bench:
-    """One market, its predictions, and a clock."""
-
-    def __init__(self, store: Store, clock: ManualClock) -> None:
-        self.store, self.clock = store, clock
-        spec = JobSpec(name="benchmark", run=benchmark_job(store), schedule="10 * * * *", missed="latest", timeout_s=60)
-        self.runner = Runner(store, clock, [spec], {})
-
-    async def market(self, mid: float | None = None, **over: object) -> None:
-        """What a collection finds now: the market, and a book of two cents around `mid` if one is given."""
-        async with self.store.write() as tx:
-            saved = await save_markets(tx, [make_market(fetched_at=self.clock(), **over)])
-            if mid is not None:
-                quote = make_quote(fetched_at=self.clock(), bid=round(mid - 0.01, 2), ask=round(mid + 0.01, 2))
-                await save_quotes(tx, [quote], saved.ids)
-
-    async def predict(self, *probabilities: float, initial_price: float = 0.60) -> None:
-        """Register a prediction for each probability."""
-        async with self.store.write() as tx:
-            await append_predictions(tx, [
-                make_prediction(
-                    prediction_id=f"p{n}", model=f"model-{n}", probability_yes=p,
-                    initial_price=initial_price, predicted_at=self.clock(),
-                )
-                for n, p in enumerate(probabilities)
-            ])  # fmt: skip
-
-    async def run(self) -> RunResult:
-        """One pass."""
-        return await self.runner.run("benchmark", self.clock())
-
-    async def checks(self) -> list[Check]:
-        """What is stored, in order of time."""
-        rows = await self.store.reader.fetch("SELECT body FROM checks ORDER BY checked_at, prediction_id")
-        return [msgspec.json.decode(row["body"], type=Check) for row in rows]
 
 
 @pytest.fixture
@@ -126,14 +83,16 @@ async def test_the_run_counts_each_kind_and_keeps_a_summary(bench, clock):
     await bench.market(0.66)
     result = await bench.run()
 
-    summary = (await load_kept(bench.store.reader, result.run_id))[-1].value
+    (summary,) = await load_passes(bench.store.reader)
     assert result.state == "ok"
-    assert {name: n for name, n in result.counts.items() if n} == {"checks": 3, "converging": 1, "diverging": 2}
-    assert (summary["n_checks"], summary["max_rate"], summary["mean_rate"]) == (3, 0.06, pytest.approx(-0.02))
+    counts = {name: n for name, n in result.counts.items() if n}
+    assert counts == {"checks": 3, "converging": 1, "diverging": 2, "marks": 3}
+    assert (summary.n_checks, summary.max_rate, summary.mean_rate) == (3, 0.06, pytest.approx(-0.02))
+    assert (summary.status, summary.n_active, summary.n_paused) == (BenchmarkStatus.ACTIVE, 3, 0)
 
 
 async def test_checks_travel(bench, clock):
-    """They are sealed into the outbox in the transaction that stores them."""
+    """Sealed into the outbox in the transaction that stores them: two checks, two marks of the first hour, the pass."""
     await bench.predict(0.75, 0.40)
     before = (await load_backlog(bench.store.reader)).n_rows
 
@@ -142,7 +101,7 @@ async def test_checks_travel(bench, clock):
     market_rows = (await load_backlog(bench.store.reader)).n_rows - before
     await bench.run()
 
-    assert (await load_backlog(bench.store.reader)).n_rows == before + market_rows + 2
+    assert (await load_backlog(bench.store.reader)).n_rows == before + market_rows + 2 + 2 + 1
 
 
 async def test_a_resolved_market_completes_its_predictions(bench, clock):
@@ -211,5 +170,8 @@ async def test_a_pass_cut_off_in_the_middle_goes_on_without_repeating(bench, clo
     assert (first.state, second.state) == ("failed", "ok")
     checks = await bench.checks()
     assert sorted(c.prediction_id for c in checks) == ["p0", "p1", "p2", "p3", "p4"]
-    assert await bench.store.reader.fetch_value("SELECT count(*) FROM kept") == len({n // 2 for n in range(1, 6)}) + 1
+    kept = await bench.store.reader.fetch("SELECT key FROM kept WHERE key LIKE 'benchmark:%'")
+    assert len(kept) == len({n // 2 for n in range(1, 6)}) + 1
     assert second.counts["checks"] == 4
+    (summary,) = await load_passes(bench.store.reader)
+    assert summary.n_checks == 5

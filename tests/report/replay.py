@@ -21,8 +21,8 @@ from agent.core.market import mid, side
 from agent.core.patterns.base import Board, Detector, Guard, History
 from agent.core.patterns.registry import findings, news
 from agent.core.robust import habit
+from agent.replay.series import Series
 from sync.records import Quote
-from tests.report.series import Series
 
 Rearranged = Callable[[Sequence[float]], list[float]]
 
