@@ -1,6 +1,6 @@
 # Every command of a developer's day, one line each. `make demo` and `make test` need nothing but this checkout.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e bench match-report pattern-report lint fmt lock clean
+.PHONY: help setup demo test unit e2e bench match-report pattern-report scoring-report lint fmt lock clean
 BIN := .venv/bin
 PYTHON ?= python3
 READY := .venv/.ready
@@ -11,7 +11,7 @@ help: ## show this list
 $(READY): .locks/dev.txt pyproject.toml
 	@PYTHON=$(PYTHON) sh .ci/setup venv
 
-setup: $(READY) ## .venv from hash-locked requirements; as root also Debian's mosquitto and redis for the tests
+setup: $(READY) ## .venv from hash-locked requirements; as root also Debian's mosquitto, redis and tmux for the tests
 	@sh .ci/setup packages
 
 demo: $(READY) ## the main job once, on embedded defaults (LIVE=1 real venues, KEEP=1 leave it running, RECORDINGS=DIR)
@@ -28,6 +28,9 @@ e2e: setup ## processes from start to stop
 
 pattern-report: $(READY) ## what the detectors find in recorded series, and in their nulls
 	@$(BIN)/python -m tests.report.patterns
+
+scoring-report: $(READY) ## what each measure of the benchmark says of forecasters without skill, and its power
+	@$(BIN)/python -m tests.report.scoring
 
 bench: $(READY) ## speed and memory, each beside a baseline of the same run; JSON in .bench/
 	@$(BIN)/python -m tests.bench

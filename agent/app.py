@@ -12,27 +12,38 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+from agent.build import commit
 from agent.core.instants import Clock
 from agent.core.patterns.registry import guard
+from agent.core.routing import Rules
 from agent.core.selection import Thresholds
+from agent.errors import ConfigError
 from agent.experiments.registry import Registry
 from agent.jobs.analyse import AnalyseOptions, analyse_job
+from agent.jobs.arbitrage import arbitrage_job
 from agent.jobs.benchmark import benchmark_job
 from agent.jobs.collect import collect_job
 from agent.jobs.context import Job
 from agent.jobs.detectors import load_detectors
 from agent.jobs.digest import digest_job
+from agent.jobs.forecast_door import Turns
+from agent.jobs.heartbeats import Heartbeats
+from agent.jobs.horizons import horizons_job
 from agent.jobs.models import models_job
-from agent.jobs.predict import PredictOptions, predict_job
+from agent.jobs.pairs import PairOptions, pairs_job
+from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor
 from agent.jobs.refresh import catalogue_job, refresh_events_job
+from agent.jobs.reports import reports_job
 from agent.jobs.resolve import resolve_job
 from agent.jobs.retention import RetentionOptions, retention_job
-from agent.jobs.runner import JobSpec, Runner
+from agent.jobs.runner import JobSpec, Runner, Watcher
+from agent.jobs.signals import signals_job
 from agent.jobs.table import TIMERS
 from agent.llm.gateway import Gateway
 from agent.llm.killswitch import file_switch
+from agent.llm.models import chain_of
 from agent.llm.options import GatewayOptions
-from agent.settings import Settings
+from agent.settings import JobSettings, Settings
 from agent.store.db import Store
 from agent.store.sending import StoreOutbox
 from agent.venues.base import VenueClient, VenueDetails
@@ -64,6 +75,7 @@ class House:
     store: Store
     runner: Runner
     gateway: Gateway
+    predictor: Predictor
     details: Mapping[Venue, VenueDetails]
     sender: Sender | None  # None: no cloud configured
 
@@ -83,39 +95,86 @@ async def open_house(
         http = await stack.enter_async_context(VenueHttp())
         gateway = await stack.enter_async_context(_gateway(store, settings))
         venues, details = _venues(settings, http), _details(settings, http)
+        turns = Turns(_lanes(settings, gateway.models)[0])
+        predictor = Predictor(store, _registry(settings), gateway, _predict_options(settings), turns)
+        await predictor.assert_frozen()
         jobs: dict[str, Job] = {
             "collect": collect_job(store, venues, load_detectors(settings.patterns), guard(settings.patterns)),
+            "pairs": pairs_job(store, gateway, PairOptions(list_path=settings.pairs_path)),
+            "arbitrage": arbitrage_job(store, details),
             "analyse": analyse_job(store, gateway, _analyse_options(settings)),
             "benchmark": benchmark_job(store),
+            "horizons": horizons_job(store),
+            "reports": reports_job(store),
+            "signals": signals_job(store),
             "resolve": resolve_job(store, details),
-            "refresh-events": refresh_events_job(store, details),
+            "refresh-events": refresh_events_job(store, details, settings.selection.watch),
             "catalogue": catalogue_job(store, venues, details),
-            "predict": predict_job(store, _registry(settings), gateway, _predict_options(settings)),
+            DAILY: predictor.daily,
+            BATCH: predictor.batch,
             "digest": digest_job(store, gateway),
             "retention": retention_job(store, RetentionOptions(**settings.retention.model_dump())),
             "models": models_job(gateway),
         }
-        lanes = {"all": 32, "default": 8} | dict.fromkeys(gateway.models, 4)
-        runner = Runner(store, clock, _specs(settings, jobs), lanes)
-        yield House(settings, clock, store, runner, gateway, details, _sender(settings, store, clock, transport))
+        heartbeats = await stack.enter_async_context(Heartbeats(_heartbeat_urls(settings)))
+        specs = _specs(settings, jobs)
+        runner = await _runner(stack, settings, specs, gateway.models, store=store, clock=clock, told=(heartbeats,))
+        sender = _sender(settings, store, clock, transport)
+        yield House(settings, clock, store, runner, gateway, predictor, details, sender)
 
 
 def _specs(settings: Settings, jobs: dict[str, Job]) -> list[JobSpec]:
     """Each job with its timer, as the settings want it."""
     specs = list[JobSpec]()
     for name, timer in TIMERS.items():
-        wish = settings.jobs.get(name)
+        wish = settings.jobs.get(name, JobSettings())
         specs.append(
             JobSpec(
                 name=name,
                 run=jobs[name],
-                schedule=(wish.schedule if wish else None) or timer.schedule,
-                missed=timer.missed,
-                timeout_s=timer.timeout_s,
-                enabled=wish is None or wish.enabled is not False,
+                schedule=wish.schedule or timer.schedule,
+                missed=wish.missed or timer.missed,
+                timeout_s=wish.timeout_s or timer.timeout_s,
+                enabled=wish.enabled is not False,
+                jitter_s=timer.jitter_s if wish.jitter_s is None else wish.jitter_s,
             )
         )
     return specs
+
+
+async def _runner(
+    stack: AsyncExitStack,
+    settings: Settings,
+    specs: Sequence[JobSpec],
+    models: Sequence[str],
+    *,
+    store: Store,
+    clock: Clock,
+    told: Sequence[Watcher],
+) -> Runner:
+    """The engine: our own ledger, or DBOS on the Postgres that several machines share."""
+    limits, rates = _lanes(settings, models)
+    if settings.jobs_database_url is None:
+        return Runner(store, clock, specs, limits, rates=rates, watchers=told)
+    try:
+        from agent.jobs.dbos import DbosRunner, on_dbos
+    except ImportError as exc:
+        raise ConfigError(["jobs_database_url: needs the extra: pip install 'oddsd[dbos]'"]) from exc
+    shared = DbosRunner(store, clock, specs, limits, rates=rates, watchers=told, host_id=settings.host_id)
+    return await stack.enter_async_context(on_dbos(shared, settings.jobs_database_url.get_secret_value()))
+
+
+def _lanes(settings: Settings, models: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """How much runs at once by lane, and what begins per minute: a model is a lane."""
+    asked = settings.lanes
+    limits = {"all": 32, "default": 8} | dict.fromkeys(models, 4)
+    limits |= {name: lane.at_once for name, lane in asked.items() if lane.at_once is not None}
+    return limits, {name: lane.per_minute for name, lane in asked.items() if lane.per_minute is not None}
+
+
+def _heartbeat_urls(settings: Settings) -> dict[str, str]:
+    asked = {name: job.heartbeat_url for name, job in settings.jobs.items()}
+    return {name: url.get_secret_value() for name, url in asked.items() if url is not None}
 
 
 def _venues(settings: Settings, http: VenueHttp) -> Sequence[VenueClient]:
@@ -142,7 +201,8 @@ def _details(settings: Settings, http: VenueHttp) -> Mapping[Venue, VenueDetails
 
 
 def _registry(settings: Settings) -> Registry:
-    return Registry.load(settings.processing_experiments)
+    revisions = {name: one.revision for name, one in settings.experiments.items() if one.revision is not None}
+    return Registry.load(settings.processing_experiments, revisions)
 
 
 def _thresholds(settings: Settings) -> Thresholds:
@@ -161,7 +221,17 @@ def _predict_options(settings: Settings) -> PredictOptions:
         window_days=settings.target_close_window_days,
         within=settings.predict_within,
         limit=settings.predict_limit,
+        batch_days=settings.batch_within_days,
+        batch_limit=settings.batch_limit,
+        models=chain_of(settings.predict_models)[0] if settings.predict_models else (),
         thresholds=_thresholds(settings),
+        version=VERSION,
+        commit=commit(),
+        rules=Rules(
+            share=settings.experiment_share,
+            retire_after=settings.experiment_retire_after,
+            pinned=frozenset(name for name, one in settings.experiments.items() if one.pinned),
+        ),
     )
 
 

@@ -14,12 +14,27 @@ from agent.errors import OddsdError
 COMMANDS = {
     "run": "agent.commands.daemon:run",
     "run-now": "agent.commands.daemon:run_now",
-    "status": "agent.commands.daemon:status",
+    "status": "agent.commands.status:status",
     "once": "agent.commands.once:once",
+    "runs": "agent.commands.runs:runs",
+    "pause": "agent.commands.jobs:pause",
+    "resume": "agent.commands.jobs:resume",
+    "dead-letter": "agent.commands.jobs:dead_letter",
+    "take-over": "agent.commands.jobs:take_over",
+    "predict": "agent.commands.predict:predict",
+    "benchmark": "agent.commands.benchmark:benchmark",
+    "replay": "agent.commands.replay:replay",
+    "record": "agent.commands.record:record",
     "why": "agent.commands.market:why",
     "backfill": "agent.commands.market:backfill",
     "spend": "agent.commands.spend:spend",
+    "arbitrage": "agent.commands.arbitrage:arbitrage",
+    "doctor": "agent.commands.doctor:doctor",
+    "check": "agent.commands.check:check",
+    "queue": "agent.commands.queue:queue",
+    "backup": "agent.commands.backup:backup",
     "check-config": "agent.commands.config:check_config",
+    "show-config": "agent.commands.config:show_config",
 }
 
 

@@ -2,82 +2,114 @@
 
 Law: READY once store and control socket are there, never waiting for network, broker or cloud. A loop that raises
 takes the process down and systemd starts it again: recovery is the normal start. SIGTERM stops the intake, lets what
-runs finish within its limit, sends what is sealed once more, and leaves.
+runs finish within its limit, sends what is sealed once more, and leaves. SIGHUP does the same and opens the house
+again with the configuration as it then stands; a wrong one leaves everything as it is.
 """
 
 import asyncio
 import contextlib
 import os
-import signal
+import shutil
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import msgspec
 import structlog
 
 from agent.app import VERSION, House, collect_interval, open_house
 from agent.desk.base import verbs
 from agent.desk.table import QUESTIONS
+from agent.errors import ControlRefused, OddsdError, ReloadRefused
 from agent.jobs.backfill import DEFAULT_DAYS, backfill
 from agent.jobs.clock import JobClock
+from agent.jobs.pauses import load_pauses, pause_of
+from agent.jobs.predict import Wish
+from agent.jobs.predict_now import predict_now
+from agent.jobs.redrive import redrive
+from agent.log import Redactor, configure
+from agent.reload import Wishes, read_again
+from agent.sentry import watch_errors
 from agent.settings import Settings
+from agent.status.contract import Report
 from agent.status.control import ControlServer
 from agent.status.liveness import Pulse, overdue
-from agent.status.mqtt import MqttOptions, MqttPublisher
-from agent.status.report import Report, report, status_line
+from agent.status.report import report, status_line
 from agent.status.snapshot import save_snapshot
-from agent.status.state import CloudLive, Live, LlmLive, MqttLive, load_state
+from agent.status.state import CloudLive, Disk, Live, LlmLive, load_state
 from agent.status.systemd import ServiceManager
+from agent.status.timesync import synchronised
 from agent.store.lock import data_dir_lock
+from agent.surfaces import Surfaces, masked
 from sync.records import Venue
 from sync.sender import Link, SenderState
 
 JOBS_STOP_S = 8.0  # a run cut off here is recovered at the next start
 SENDER_STOP_S = 5.0  # what is sealed and unsent waits on disk anyway
-TEND_S = 10.0  # snapshot, STATUS= and watchdog; a third of the shortest sensible WatchdogSec
+TEND_S = 10.0  # snapshot, STATUS= and watchdog; more often where systemd's patience is short
+
+Reread = Callable[[], Settings]
 
 log = structlog.get_logger("daemon")
 
 
 class Daemon:
-    """One running oddsd. `run` returns when asked to stop."""
+    """One running oddsd. `run` returns when asked to stop, or to go on with other settings."""
 
-    def __init__(self, settings: Settings, house: House, systemd: ServiceManager) -> None:
+    def __init__(
+        self, settings: Settings, house: House, systemd: ServiceManager, wishes: Wishes, reread: Reread
+    ) -> None:
         self._settings, self._house = settings, house
+        self._wishes, self._reread = wishes, reread
         self._started_at = house.clock()
         self._systemd = systemd
-        self._stopping = asyncio.Event()
         self._clock_beat_at: datetime | None = None
         self._fed_at: datetime | None = None
         self._clock = JobClock(house.runner, house.clock, beat=self._beat)
-        self._mqtt: MqttPublisher | None = None
+        self._surfaces: Surfaces  # made by `run`, which knows the verbs
+        self._redactor = Redactor(settings.secrets())
+        self._refused: str | None = None  # why the last reload was not taken
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises: what a loop raised, as an ExceptionGroup."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
-        self._mqtt = self._publisher()
-        own = {"status": self._verb_status, "run_now": self._verb_run_now, "backfill": self._verb_backfill}
+    async def run(self, *, refused: str | None = None) -> Settings | None:
+        """Serve until told otherwise; returns the settings to go on with, None to end.
+
+        Args:
+            refused: why the configuration that was to be taken is not, for the status line.
+        Raises: what a loop raised, as an ExceptionGroup.
+        """
+        self._refused = refused
+        works = {
+            "run_now": self._verb_run_now,
+            "retry_dead_letters": self._verb_retry_dead_letters,
+            "take_over": self._verb_take_over,
+            "backfill": self._verb_backfill,
+            "predict": self._verb_predict,
+        }
         asked = verbs(QUESTIONS, self._house.store, self._settings, self._house.clock)
-        long = {question.verb for question in QUESTIONS if question.deadline_s is None} | {"run_now", "backfill"}
-        async with ControlServer(self._settings.control_socket, {**own, **asked}, long_verbs=long):
-            await self._tend_once()
-            self._systemd.tell("READY=1")
-            log.info("ready", action="ready", version=VERSION, host_id=self._settings.host_id)
-            await self._serve()
+        long = {question.verb for question in QUESTIONS if question.deadline_s is None} | set(works)
+        served = {"status": self._verb_status, **works, **asked}
+        self._surfaces = Surfaces(self._settings, self._house, self.report, served)
+        server = ControlServer(self._settings.control_socket, served, long_verbs=long)
+        with self._surfaces:
+            async with server:
+                await self._tend_once()
+                self._systemd.tell("READY=1")
+                log.info("ready", action="ready", version=VERSION, host_id=self._settings.host_id)
+                return await self._serve()
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> Settings | None:
         house = self._house
         async with asyncio.TaskGroup() as group:
             timers = group.create_task(self._clock.run(), name="job-clock")
             others = [group.create_task(self._tend(), name="tend")]
-            if self._mqtt is not None:
-                others.append(group.create_task(self._mqtt.run(), name="mqtt"))
+            others += [group.create_task(loop, name=name) for name, loop in self._surfaces.tasks()]
             if house.runner.specs["models"].enabled:
                 others.append(group.create_task(self._look_at_models(), name="models-at-start"))
             sending = None if house.sender is None else group.create_task(house.sender.run(), name="sender")
-            await self._stopping.wait()
-            self._systemd.tell("STOPPING=1")
-            log.info("stopping", action="stopping")
+            wanted = await self._until_told()
+            if wanted is None:
+                self._systemd.tell("STOPPING=1")
+                log.info("stopping", action="stopping")
             self._clock.stop()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(JOBS_STOP_S):
@@ -88,6 +120,25 @@ class Daemon:
                 others.append(sending)
             for task in (timers, *others):
                 task.cancel()
+        return wanted
+
+    async def _until_told(self) -> Settings | None:
+        """Until a stop (None), or a reload that changes something (the settings it found)."""
+        while await self._wishes.next():
+            self._systemd.reloading()
+            try:
+                found, self._refused = read_again(self._reread, self._settings), None
+            except ReloadRefused as exc:
+                self._refused = str(exc)
+                log.error("configuration refused, the running one stays", action="reload_refused", reason=str(exc))
+            else:
+                changed = found is not self._settings
+                log.info("configuration read again", action="reload", changed=changed)
+                if changed:
+                    return found  # READY follows when the house is open again
+            await self._tend_once()
+            self._systemd.tell("READY=1")
+        return None
 
     # What people and machines ask
 
@@ -96,6 +147,13 @@ class Daemon:
 
     async def _verb_run_now(self, request: dict[str, object]) -> object:
         return await self._house.runner.run(str(request.get("job")), trigger="hand")
+
+    async def _verb_retry_dead_letters(self, request: dict[str, object]) -> object:
+        words = request.get("words")
+        return await redrive(self._house.runner, str(request.get("job")), None if words is None else str(words))
+
+    async def _verb_take_over(self, request: dict[str, object]) -> object:
+        return await self._house.runner.take_over(str(request.get("host")))
 
     async def _verb_backfill(self, request: dict[str, object]) -> object:
         house, days = self._house, request.get("days")
@@ -107,10 +165,18 @@ class Daemon:
             now=house.clock(),
         )
 
+    async def _verb_predict(self, request: dict[str, object]) -> object:
+        try:
+            wish = msgspec.convert(request, Wish)
+        except msgspec.ValidationError as exc:
+            raise ControlRefused(f"predict: {exc}", advice="use a command of the same version") from exc
+        return await predict_now(self._house.runner, self._house.predictor, wish, now=self._house.clock())
+
     async def report(self) -> Report:
         """What the house says about itself now."""
-        now = self._house.clock()
-        return report(await load_state(self._house.store.reader, now=now), self._live(), now)
+        now, watch = self._house.clock(), self._settings.selection.watch
+        told = report(await load_state(self._house.store.reader, now=now, watch=watch), self._live(), now)
+        return masked(told, self._redactor)
 
     def _live(self) -> Live:
         house, settings = self._house, self._settings
@@ -119,7 +185,11 @@ class Daemon:
             version=VERSION,
             host_id=settings.host_id,
             cloud=CloudLive() if house.sender is None else _cloud(house.sender.state),
-            mqtt=MqttLive() if self._mqtt is None else self._mqtt.live,
+            mqtt=self._surfaces.mqtt,
+            alerts=self._surfaces.alerts,
+            metrics_error=self._surfaces.metrics_error,
+            disk=_disk(settings.data_dir),
+            synchronised=synchronised(),
             llm=LlmLive(off_reason=house.gateway.off_reason, daily_cap_usd=settings.ai_daily_cap_usd),
             venues=tuple(Venue(name) for name in settings.venues),
             next_due=self._clock.next_due(),
@@ -131,14 +201,15 @@ class Daemon:
 
     async def _look_at_models(self) -> None:
         """A model that was retired while nobody looked is known before the first paid call."""
-        await self._house.runner.run("models")
+        if pause_of(await load_pauses(self._house.store.reader), "models") is None:
+            await self._house.runner.run("models")
 
     def _beat(self) -> None:
         self._clock_beat_at = self._house.clock()
 
     async def _tend(self) -> None:
         while True:
-            await asyncio.sleep(TEND_S)
+            await asyncio.sleep(min(TEND_S, (self._systemd.watchdog_s or TEND_S) / 3))
             await self._tend_once()
 
     async def _tend_once(self) -> None:
@@ -147,13 +218,13 @@ class Daemon:
             await tx.fetch_value("SELECT 1")
         now = self._house.clock()
         present = await self.report()
-        self._systemd.tell(f"STATUS={status_line(present)}")
+        refused = f" · reload refused: {self._refused}" if self._refused else ""
+        self._systemd.tell(f"STATUS={status_line(present)}{refused}")
         try:
             save_snapshot(self._settings.snapshot_path, present, now=now)
         except OSError as exc:
             log.warning("snapshot not written", action="snapshot_failed", reason=str(exc))
-        if self._mqtt is not None:
-            self._mqtt.note_level(present.level)
+        await self._surfaces.note(present, now=now)
         late = overdue(self._pulses(), now)
         if late:
             log.error("a loop hangs, the watchdog is not fed", action="loop_overdue", loops=late)
@@ -169,19 +240,14 @@ class Daemon:
             pulses.append(Pulse("sender", state.beat_at, timedelta(seconds=180), state.wakes_at))
         return pulses
 
-    def _publisher(self) -> MqttPublisher | None:
-        settings = self._settings
-        if settings.mqtt_host is None:
-            return None
-        options = MqttOptions(
-            host=settings.mqtt_host,
-            port=settings.mqtt_port,
-            username=settings.mqtt_username,
-            password=None if settings.mqtt_password is None else settings.mqtt_password.get_secret_value(),
-            tls_ca=None if settings.mqtt_tls_ca is None else str(settings.mqtt_tls_ca),
-            prefix=settings.mqtt_prefix,
-        )
-        return MqttPublisher(options, self.report)
+
+def _disk(folder: Path) -> Disk | None:
+    """What is left where the data lies; None where even that cannot be asked."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return Disk(free_bytes=usage.free, total_bytes=usage.total)
 
 
 def _cloud(state: SenderState) -> CloudLive:
@@ -197,11 +263,50 @@ def _cloud(state: SenderState) -> CloudLive:
     )
 
 
-async def run(settings: Settings) -> None:
-    """Own the data directory, open the house, serve. Raises: OddsdError, or an ExceptionGroup of loops' errors."""
+async def run(settings: Settings, reread: Reread | None = None) -> None:
+    """Own the data directory and serve until told to stop.
+
+    Args:
+        reread: reads the configuration again, for a reload; without it a reload changes nothing.
+    Raises: OddsdError, or an ExceptionGroup of loops' errors.
+    """
     os.umask(0o027)
-    with data_dir_lock(settings.data_dir):
+    reread = reread or (lambda: settings)
+    wishes = Wishes()
+    with data_dir_lock(settings.data_dir), contextlib.closing(ServiceManager()) as systemd, wishes.heard():
         settings.runtime_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        async with open_house(settings) as house:
-            with contextlib.closing(ServiceManager()) as systemd:
-                await Daemon(settings, house, systemd).run()
+        if settings.sentry_dsn is not None:
+            dsn = settings.sentry_dsn.get_secret_value()
+            watch_errors(dsn, release=VERSION, host_id=settings.host_id, secrets=settings.secrets())
+        wanted: Settings | None = settings
+        running: Settings | None = None
+        while wanted is not None:
+            async with _open(wanted, running, systemd) as (house, refused):
+                if running is not None:
+                    now = house.settings
+                    configure(json=now.log_json, level=now.log_level, secrets=now.secrets())
+                running = house.settings
+                wanted = await Daemon(running, house, systemd, wishes, reread).run(refused=refused)
+
+
+@contextlib.asynccontextmanager
+async def _open(
+    wanted: Settings, running: Settings | None, systemd: ServiceManager
+) -> AsyncIterator[tuple[House, str | None]]:
+    """The house, and why it is by the settings that ran before where the wanted ones are good on paper only."""
+    async with contextlib.AsyncExitStack() as stack:
+        refused: str | None = None
+        async with systemd.more_time():
+            try:
+                house = await stack.enter_async_context(open_house(wanted))
+            except OddsdError as exc:
+                if running is None:
+                    raise
+                refused = str(exc)
+                log.error("configuration refused, the old one goes on", action="reload_refused", reason=refused)
+                house = await stack.enter_async_context(open_house(running))
+        try:
+            yield house, refused
+        finally:
+            async with systemd.more_time():
+                await stack.aclose()

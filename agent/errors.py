@@ -20,6 +20,9 @@
         SchemaMismatch             a newer or foreign file; exit 78
       JobError
         UnknownJob                 no job has this name; exit 64
+        UnknownRun                 no run, or more than one, has this id; exit 64
+        NoDeadLetter               nothing dead is meant by these words; exit 64
+        NotShared                  this machine shares no work with others; exit 69
         UnitDead                   a unit of work failed for good
       ControlError
         NotRunning                 nobody listens on the control socket; exit 3
@@ -27,8 +30,13 @@
         ControlTimeout *           no answer in time; exit 69
         ControlRefused             the daemon could not do it; exit 69
         SnapshotUnreadable         the last report is not for us, or not whole; exit 4
+      UnknownBatch                 no batch holds this number; exit 64
+      AlertFailed *                the operator could not be told
+      MetricsUnavailable           the port of /metrics cannot be had
+      UnknownPrediction            no prediction or experiment is meant; exit 64
       UnknownMarket                no market, or more than one, is meant; exit 64
       AlreadyRunning               another daemon owns the data directory; exit 75
+      ReloadRefused                the configuration read again is not taken; the running one stays
 
 `*` = retryable. Foreign exceptions are mapped once, in the client that met them. Sending has a tree of its own,
 `sync/errors.py`, which never leaves the sender.
@@ -143,6 +151,24 @@ class UnknownJob(JobError):
     exit_code = 64
 
 
+class UnknownRun(JobError):
+    """No run has this id, or more than one has this end of it."""
+
+    exit_code = 64
+
+
+class NoDeadLetter(JobError):
+    """No dead letter is meant by these words."""
+
+    exit_code = 64
+
+
+class NotShared(JobError):
+    """This machine works alone: there is nothing of another one to take over."""
+
+    exit_code = 69
+
+
 class UnitDead(JobError):
     """A unit failed for good, now or in an earlier try; the message is its error's."""
 
@@ -185,6 +211,32 @@ class AlreadyRunning(OddsdError):
     """Another daemon owns the data directory."""
 
     exit_code = 75
+
+
+class ReloadRefused(OddsdError):
+    """The configuration that was read again is not taken; the running one stays."""
+
+
+class UnknownBatch(OddsdError):
+    """No batch of the stream in use holds this number."""
+
+    exit_code = 64
+
+
+class AlertFailed(OddsdError):
+    """A message to the operator did not reach every target."""
+
+    retryable = True
+
+
+class MetricsUnavailable(OddsdError):
+    """The port of /metrics cannot be had."""
+
+
+class UnknownPrediction(OddsdError):
+    """No prediction or experiment we hold is meant by these words."""
+
+    exit_code = 64
 
 
 class UnknownMarket(OddsdError):

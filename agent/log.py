@@ -1,9 +1,9 @@
 """How the program logs: one JSON object a line on stderr, or columns for a person at a terminal.
 
 Law: `action` names what happened (`log.info("batch_acked", lo=1)`, or a sentence with `action=` beside it), ids and
-counts are fields, what is bound to the context (run_id, job, stage, market_key) is on every line; libraries that use
-`logging` come out the same way. No secret leaves: configured values and passwords in connection strings are masked in
-every field and traceback, before anything is rendered.
+counts are fields, what is bound to the context (run_id, job, unit, its stage and market_key) is on every line;
+libraries that use `logging` come out the same way. No secret leaves: configured values and passwords in connection
+strings are masked in every field and traceback, before anything is rendered.
 """
 
 import logging
@@ -18,13 +18,19 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agent.jobs.tail import note
+from agent.sentry import to_sentry
+
 MASK = "***"
+_LONGEST_WORD = 16  # a piece of an address that is longer is a token
 _SHORTEST_SECRET = 4  # shorter ones would mask ordinary words
 # scheme://user:password@host: everything between the colon and the last @ before the host's end.
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:)[^\s/?#]*(?=@)", re.IGNORECASE)
 # The same in libpq's key=value form, quoted or not.
 _KEY_PASSWORD = re.compile(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
-_CHATTY = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "asyncio": logging.WARNING}
+# A venue and what follows it, but not the slot that follows it in a unit about the whole venue.
+_MARKET = re.compile(r"\b(?:polymarket|kalshi):(?!\d{4}-\d\d-\d\d)[A-Za-z0-9._-]+")
+_CHATTY = dict.fromkeys(("httpx", "httpcore", "asyncio", "aiosqlite"), logging.WARNING)
 
 
 class Redactor:
@@ -38,7 +44,7 @@ class Redactor:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Called by structlog."""
-        return {key: self._clean(value) for key, value in event.items()}
+        return {key: self.clean(value) for key, value in event.items()}
 
     def text(self, text: str) -> str:
         """The text without secrets; what cannot be written as UTF-8 is replaced."""
@@ -47,25 +53,33 @@ class Redactor:
             text = self._known.sub(MASK, text)
         return _KEY_PASSWORD.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1{MASK}", text))
 
-    def _clean(self, value: Any) -> Any:
+    def clean(self, value: Any) -> Any:
+        """A value, or whatever it is made of, without secrets."""
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self._clean(item) for key, item in value.items()}
+            return {self.text(str(key)): self.clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._clean(item) for item in value]
+            return [self.clean(item) for item in value]
         return self.text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def _parts(secret: str) -> set[str]:
-    """A secret, and if it is a connection string also the password inside, as written and as meant."""
+    """A secret, and if it is an address also what is secret inside, as written and as meant.
+
+    That is its password, and any long piece without a dot: a bot's token may stand where others have a user, a host, a
+    path or a parameter, and libraries quote pieces of it.
+    """
     try:
-        password = urlsplit(secret).password or ""
+        address = urlsplit(secret)
+        password = address.password or ""
     except ValueError:  # a value that only looks like an address
-        password = ""
-    return {secret, password, unquote(password)}
+        return {secret}
+    pieces = re.split(r"[/?&=:@#]", secret.partition("://")[2])
+    tokens = {piece for piece in pieces if len(piece) >= _LONGEST_WORD and "." not in piece}
+    return {secret, password, unquote(password), *tokens, *map(unquote, tokens)}
 
 
 class _Named(structlog.WriteLogger):
@@ -109,9 +123,12 @@ def _shared(redactor: Redactor) -> list[Processor]:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
+        to_sentry,  # while the exception is still one
         structlog.processors.format_exc_info,  # before the redactor: tracebacks quote values
         _name_action,
+        _name_stage,
         redactor,
+        note,  # last: what a heartbeat tells is what the log shows
     ]
 
 
@@ -122,6 +139,16 @@ def _name_action(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
         event["action"] = said
     elif said is not None:
         event["text"] = said
+    return event
+
+
+def _name_stage(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A unit of work names its stage and, where it is about one, its market."""
+    unit = event.get("unit")
+    if isinstance(unit, str):
+        event.setdefault("stage", unit.partition(":")[0])
+        if (named := _MARKET.search(unit)) is not None:
+            event.setdefault("market_key", named[0])
     return event
 
 

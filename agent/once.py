@@ -8,6 +8,9 @@ from agent.app import House, open_house, utc_now
 from agent.errors import ConfigError
 from agent.jobs.backfill import Backfilled, backfill
 from agent.jobs.detectors import load_detectors
+from agent.jobs.predict import Summary, Wish
+from agent.jobs.predict_now import predict_now
+from agent.jobs.redrive import Redriven, redrive
 from agent.jobs.runner import RunResult
 from agent.recordings import FileCounts, collect_recordings
 from agent.settings import Settings
@@ -49,6 +52,20 @@ async def backfill_once(settings: Settings, words: str, days: int) -> Backfilled
     with data_dir_lock(settings.data_dir):
         async with open_house(settings) as house:
             return await backfill(house.store, house.details, words, days=days, now=house.clock())
+
+
+async def redrive_once(settings: Settings, job: str, words: str | None) -> Redriven:
+    """Ask dead letters again while no daemon runs. Raises: AlreadyRunning, UnknownJob, NoDeadLetter."""
+    with data_dir_lock(settings.data_dir):
+        async with open_house(settings) as house:
+            return await redrive(house.runner, job, words)
+
+
+async def predict_once(settings: Settings, wish: Wish) -> Summary:
+    """A prediction run with numbers of one's own, without a daemon. Raises: AlreadyRunning, JobError, ConfigError."""
+    with data_dir_lock(settings.data_dir):
+        async with open_house(settings) as house:
+            return await predict_now(house.runner, house.predictor, wish, now=house.clock(), trigger="once")
 
 
 async def _sync(house: House) -> RunResult:

@@ -30,9 +30,10 @@ from pydantic_settings import (
 
 from agent.core.instants import EPOCH
 from agent.errors import ConfigError
-from agent.settings_tables import RetentionSettings, SelectionSettings
+from agent.places import DEFAULT_FILE, DEFAULT_RUNTIME_DIR, SNAPSHOT_NAME, SOCKET_NAME
+from agent.settings_tables import ExperimentSettings, LaneSettings, RetentionSettings, SelectionSettings
 
-DEFAULT_FILE = Path("/etc/oddsd/oddsd.toml")
+_QUIET_HOURS = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
 
 class JobSettings(BaseModel):
@@ -42,6 +43,10 @@ class JobSettings(BaseModel):
 
     enabled: bool | None = None
     schedule: str | None = None  # five-field cron expression, UTC
+    missed: Literal["none", "latest", "all"] | None = None  # what becomes of slots that passed
+    jitter_s: Annotated[float, Field(ge=0, le=600)] | None = None  # a slot begins up to so much late
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None  # a run is stopped after it
+    heartbeat_url: SecretStr | None = None  # a healthchecks-style address; who knows it can ping
 
     @field_validator("schedule")
     @classmethod
@@ -51,6 +56,15 @@ class JobSettings(BaseModel):
                 CronSim(value, EPOCH)
             except CronSimError as exc:
                 raise ValueError(f"not a cron expression: {value!r} ({exc})") from exc
+        return value
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("not a web address")
         return value
 
 
@@ -74,7 +88,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("/var/lib/oddsd"), description="holds the database; never on tmpfs or a network disk"
     )
-    runtime_dir: Path = Field(default=Path("/run/oddsd"), description="control socket and status snapshot")
+    runtime_dir: Path = Field(default=DEFAULT_RUNTIME_DIR, description="control socket and status snapshot")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool | None = Field(default=None, description="JSON lines; unset: JSON unless stderr is a terminal")
 
@@ -112,6 +126,11 @@ class Settings(BaseSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(default=60.0, description="300 for a local model")
     ai_insights_per_tick: Annotated[int, Field(ge=0, le=500)] = 10
 
+    # Pairs of markets over both venues
+    pairs_file: Path | None = Field(
+        default=None, description="the operator's list of pairs that are one question, or are not; unset: in data_dir"
+    )
+
     # Predictions
     target_close_window_days: Annotated[int, Field(ge=0, le=365)] = Field(
         default=7, validation_alias=_names("target_close_window_days", "TARGET_CLOSE_WINDOW_DAYS")
@@ -119,8 +138,24 @@ class Settings(BaseSettings):
     predict_within: bool = Field(default=False, description="also markets closing sooner than the window's day")
     predict_limit: Annotated[int, Field(ge=0, le=10_000)] = 40
     processing_experiments: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("market_prior", "single_model", "coin", "longshot_fader"),
+        default=("baseline_snapshot", "market_prior", "single_model", "ensemble", "coin", "longshot_fader"),
         validation_alias=_names("processing_experiments", "PROCESSING_EXPERIMENTS"),
+    )
+    batch_within_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        default=30, description="the daily batch takes markets that close at most so many UTC days ahead"
+    )
+    batch_limit: Annotated[int, Field(ge=0, le=10_000)] = 20
+    predict_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="unset: ai_model in the daily run, its fallbacks too in the batch"
+    )
+    experiment_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.25, description="of the markets, for forecasters that are not the best of their kind"
+    )
+    experiment_retire_after: Annotated[int, Field(ge=30, le=1_000_000)] = Field(
+        default=200, description="resolved forecasts after which one that is clearly worse is asked no more"
+    )
+    experiments: dict[str, ExperimentSettings] = Field(
+        default_factory=dict, description="[experiments.NAME] revision, pinned"
     )
 
     # Cloud
@@ -138,19 +173,52 @@ class Settings(BaseSettings):
     mqtt_tls_ca: Path | None = None
     mqtt_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_/-]+$")] = "oddsd"
 
+    mqtt_discovery: Annotated[str, Field(pattern=r"^[A-Za-z0-9_/-]*$")] = Field(
+        default="homeassistant", description="first part of Home Assistant's topics; empty: it is told nothing"
+    )
+    mqtt_commands: Annotated[tuple[Literal["collect_now", "pause", "resume"], ...], NoDecode] = Field(
+        default=(), description="what may be asked over MQTT, by whoever may write to the broker"
+    )
+
+    # Telling the operator
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="apprise addresses; each is a secret"
+    )
+    alert_level: Literal["degraded", "critical"] = Field(default="degraded", description="milder troubles are not told")
+    alert_after_min: Annotated[float, Field(ge=0, le=1440)] = Field(
+        default=10.0, description="a trouble must have lasted so long; a critical one a minute"
+    )
+    alert_quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = Field(
+        default=None, description="22:00-07:00, UTC: only what is critical is told"
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(default=None, description="unset: no /metrics")
+    metrics_host: str = Field(default="127.0.0.1", description="the address /metrics listens on")
+    sentry_dsn: SecretStr | None = Field(default=None, validation_alias=_names("sentry_dsn", "SENTRY_DSN"))
+
     # What is worth the effort, and how long it is kept
     selection: SelectionSettings = Field(default=SelectionSettings(), description="[selection] gates and watch list")
     retention: RetentionSettings = Field(default=RetentionSettings(), description="[retention] how long what is kept")
 
     # Jobs
-    jobs: dict[str, JobSettings] = Field(default_factory=dict, description="[jobs.NAME] enabled, schedule")
+    jobs: dict[str, JobSettings] = Field(
+        default_factory=dict, description="[jobs.NAME] enabled, schedule, missed, jitter_s, timeout_s, heartbeat_url"
+    )
+    lanes: dict[str, LaneSettings] = Field(
+        default_factory=dict, description="[lanes.MODEL] at_once, per_minute; all: the sum"
+    )
+    jobs_database_url: SecretStr | None = Field(
+        default=None, description="Postgres through which machines share paid work (oddsd[dbos]); unset: this one alone"
+    )
 
     # Patterns
     patterns: dict[str, dict[str, bool | float]] = Field(
         default_factory=dict, description="[patterns.NAME] enabled and thresholds of a detector; [patterns.guard]"
     )
 
-    @field_validator("venues", "ai_fallback_models", "processing_experiments", mode="before")
+    @field_validator(
+        "venues", "ai_fallback_models", "mqtt_commands", "alert_urls", "processing_experiments", "predict_models",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """Lists come from the environment as "a, b" or as JSON."""
@@ -170,7 +238,7 @@ class Settings(BaseSettings):
             raise ValueError(f"not a web address: {value!r}")
         return value.rstrip("/")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "jobs_database_url")
     @classmethod
     def _postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
@@ -185,7 +253,7 @@ class Settings(BaseSettings):
     @property
     def control_socket(self) -> Path:
         """Where the daemon listens for the operator."""
-        return self.runtime_dir / "control.sock"
+        return self.runtime_dir / SOCKET_NAME
 
     @property
     def kill_switch_path(self) -> Path:
@@ -193,14 +261,20 @@ class Settings(BaseSettings):
         return self.data_dir / "kill-switch"
 
     @property
+    def pairs_path(self) -> Path:
+        """The operator's list of pairs; it need not be there."""
+        return self.pairs_file or self.data_dir / "pairs.toml"
+
+    @property
     def snapshot_path(self) -> Path:
         """Last report, for when the daemon is down."""
-        return self.runtime_dir / "status.json"
+        return self.runtime_dir / SNAPSHOT_NAME
 
     def secrets(self) -> list[str]:
         """Values that must never appear in a log."""
-        held = (self.groq_api_key, self.database_url, self.mqtt_password)
-        return [secret.get_secret_value() for secret in held if secret is not None]
+        held = (self.groq_api_key, self.database_url, self.jobs_database_url, self.mqtt_password, self.sentry_dsn)
+        pinged = (job.heartbeat_url for job in self.jobs.values())
+        return [secret.get_secret_value() for secret in (*held, *pinged, *self.alert_urls) if secret is not None]
 
     @classmethod
     def settings_customise_sources(
@@ -265,25 +339,30 @@ def load_settings(file: Path | None = None, *, known_jobs: tuple[str, ...] = ())
     if named is not None and not named.is_file():
         raise FileNotFoundError(named)
     _chosen_file.path = named or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    missing = [f"credential {name}: {_NOT_HANDED_OVER.format(name)}" for name in _missing_credentials()]
     try:
         settings = Settings()
     except ValidationError as exc:
-        raise ConfigError([_sentence(error) for error in exc.errors(include_context=False)]) from exc
+        found = [_sentence(error) for error in exc.errors(include_context=False)]
+        blank = tuple(f"{name}: " for name in _missing_credentials())  # said better already
+        raise ConfigError(missing + [fault for fault in found if not fault.startswith(blank)]) from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError([f"{_chosen_file.path}: not TOML: {exc}"]) from exc
     except SettingsError as exc:
         raise ConfigError([f"{exc}: {exc.__cause__}"]) from exc
-    faults = _cross_faults(settings, known_jobs) + _pattern_faults(settings)
+    faults = missing + _cross_faults(settings, known_jobs) + _pattern_faults(settings)
     if faults:
         raise ConfigError(faults)
     return settings
 
 
-# Read by others: the file's own name, systemd's boot id, and the cloud service where it shares the environment.
+# Read by others: the file's own name, what the unit tells (boot, promised credentials), and the cloud service where it
+# shares the environment.
 _OTHER_ENVIRONMENT = frozenset(
     {
         "config",
         "boot_id",
+        "credentials_expected",
         "env",
         "redis_url",
         "host",
@@ -308,8 +387,31 @@ def _cross_faults(settings: Settings, known_jobs: tuple[str, ...]) -> list[str]:
         for key, name in names.items()
         if name not in known and name not in _OTHER_ENVIRONMENT
     ]
+    chain = {settings.ai_model, *settings.ai_fallback_models}
+    faults += [
+        f"predict_models: {name} is neither ai_model nor one of ai_fallback_models"
+        for name in settings.predict_models
+        if name not in chain
+    ]
     unknown_jobs = [name for name in settings.jobs if known_jobs and name not in known_jobs]
     return faults + [f"jobs.{name}: no such job{_suggestion(name, known_jobs)}" for name in unknown_jobs]
+
+
+_NOT_HANDED_OVER = "not handed over, or empty; put it into /etc/oddsd/credentials/{} and start again"
+
+
+def _missing_credentials() -> list[str]:
+    """Secrets the unit promises and that did not come: an old systemd ignores what it does not know, without a word."""
+    promised = os.environ.get("ODDSD_CREDENTIALS_EXPECTED", "").replace(",", " ").split()
+    folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"))
+    return [name for name in promised if not _holds_text(folder / name)]
+
+
+def _holds_text(file: Path) -> bool:
+    try:
+        return bool(file.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeError):
+        return False
 
 
 def _pattern_faults(settings: Settings) -> list[str]:

@@ -1,4 +1,7 @@
-"""The settings that are tables: [selection] and [retention]. Each default has its unit and its reason on its line."""
+"""The settings that are tables: [selection], [retention], [lanes.NAME], [experiments.NAME].
+
+Each default has its unit and its reason on its line.
+"""
 
 from typing import Annotated
 
@@ -57,3 +60,22 @@ class RetentionSettings(BaseModel):
         if not self.quotes_all_days <= self.quotes_hourly_days <= self.quotes_daily_days:
             raise ValueError("quotes_all_days, quotes_hourly_days and quotes_daily_days must not fall")
         return self
+
+
+class ExperimentSettings(BaseModel):
+    """One `[experiments.NAME]` table: what the operator decides about an experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Added to its version; a frozen version whose models or prompts changed needs a new one.
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,20}$")] | None = None
+    pinned: bool = False  # runs everywhere, whatever its record says
+
+
+class LaneSettings(BaseModel):
+    """One `[lanes.NAME]` table: how much of a model's work runs at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at_once: Annotated[int, Field(ge=1, le=1000)] | None = None  # units; unset: 4 of a model, 32 in all
+    per_minute: Annotated[float, Field(gt=0, le=100_000)] | None = None  # units begun, evenly; unset: no limit

@@ -28,7 +28,7 @@ from cloudapi.db import keep_partitions, make_pool
 from cloudapi.live import Versions, listen_forever
 from cloudapi.metrics import Metrics
 from cloudapi.ratelimit import RateLimiter
-from cloudapi.routes import digests, docs, health, insights, markets, predictions
+from cloudapi.routes import arbitrage, benchmark, digests, docs, health, insights, markets, predictions, record, signals
 from cloudapi.services import Services
 from cloudapi.settings import CloudSettings
 
@@ -46,9 +46,18 @@ HANDLERS = (
     markets.get_series,
     insights.list_insights,
     digests.list_digests,
+    arbitrage.list_arbitrage,
+    signals.list_signals,
     predictions.list_predictions,
     predictions.get_prediction,
     predictions.list_benchmarks,
+    record.get_head,
+    record.list_record,
+    benchmark.list_marks,
+    benchmark.list_passes,
+    benchmark.list_experiments,
+    benchmark.get_report,
+    benchmark.get_leaderboard,
 )
 
 DESCRIPTION = (

@@ -36,6 +36,8 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
     price_delay_s: int  # 0: as soon as it landed
     insights_per_day: int | None  # None: all of them
     predictions: bool
+    arbitrage: bool
+    signals: bool  # forecasts against prices, with a size: for those who read the record beside it
     requests_per_minute: int
 
 
@@ -45,6 +47,8 @@ ENTITLEMENTS: dict[Tier, Entitlement] = {
         price_delay_s=900,
         insights_per_day=5,
         predictions=False,
+        arbitrage=False,
+        signals=False,
         requests_per_minute=60,
     ),
     Tier.PREMIUM: Entitlement(
@@ -52,6 +56,8 @@ ENTITLEMENTS: dict[Tier, Entitlement] = {
         price_delay_s=0,
         insights_per_day=None,
         predictions=True,
+        arbitrage=True,
+        signals=False,
         requests_per_minute=300,
     ),
     Tier.PRO: Entitlement(
@@ -59,6 +65,8 @@ ENTITLEMENTS: dict[Tier, Entitlement] = {
         price_delay_s=0,
         insights_per_day=None,
         predictions=True,
+        arbitrage=True,
+        signals=True,
         requests_per_minute=1200,
     ),
 }
@@ -72,6 +80,16 @@ def lowest_tier_with_interval(interval: Interval) -> Tier:
 def lowest_tier_with_predictions() -> Tier:
     """The first tier that may read predictions."""
     return next(tier for tier in Tier if ENTITLEMENTS[tier].predictions)
+
+
+def lowest_tier_with_arbitrage() -> Tier:
+    """The first tier that may read arbitrage."""
+    return next(tier for tier in Tier if ENTITLEMENTS[tier].arbitrage)
+
+
+def lowest_tier_with_signals() -> Tier:
+    """The first tier that may read signals."""
+    return next(tier for tier in Tier if ENTITLEMENTS[tier].signals)
 
 
 UPGRADE_PROMPT = "These are the five strongest insights of today. Premium shows all of them, as they appear."

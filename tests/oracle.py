@@ -7,12 +7,30 @@ for that key among the rows that landed. Used by the demo and by the tests that 
 import sqlite3
 import zlib
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
 import msgspec
 
-from sync.records import Check, Digest, Insight, Market, Pattern, Prediction, Quote, Travelling
+from sync.records import (
+    Arbitrage,
+    BenchmarkPass,
+    BenchmarkReport,
+    Check,
+    Digest,
+    Insight,
+    Mark,
+    Market,
+    Match,
+    Pattern,
+    Prediction,
+    Quote,
+    Record,
+    Score,
+    Signal,
+    Travelling,
+)
 
 Key = tuple[str, str]  # kind, natural key as text
 
@@ -26,6 +44,14 @@ UNION ALL SELECT 'pattern', pattern_id FROM pattern
 UNION ALL SELECT 'insight', insight_id FROM insight
 UNION ALL SELECT 'prediction', prediction_id FROM prediction
 UNION ALL SELECT 'digest', digest_id FROM digest
+UNION ALL SELECT 'mark', prediction_id || '@' || horizon FROM prediction_mark
+UNION ALL SELECT 'score', prediction_id FROM prediction_score
+UNION ALL SELECT 'benchmark_pass', pass_id FROM benchmark_pass
+UNION ALL SELECT 'benchmark_report', report_id FROM benchmark_report
+UNION ALL SELECT 'match', match_id FROM market_match
+UNION ALL SELECT 'signal', signal_id FROM signal
+UNION ALL
+SELECT 'arbitrage', arbitrage_id || '@' || (extract(epoch FROM computed_at) * 1000000)::bigint FROM arbitrage_look
 UNION ALL
 SELECT 'check', prediction_id || '@' || (extract(epoch FROM checked_at) * 1000000)::bigint FROM prediction_check
 """
@@ -50,23 +76,30 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
 
 
+# What makes a record itself, however often it travels: the fields of its name; a moment counts in microseconds.
+_NAMED_BY: dict[type[Record], tuple[str, ...]] = {
+    Market: ("market_key", "fetched_at"),
+    Quote: ("market_key", "fetched_at"),
+    Pattern: ("pattern_id",),
+    Insight: ("insight_id",),
+    Prediction: ("prediction_id",),
+    Check: ("prediction_id", "checked_at"),
+    Mark: ("prediction_id", "horizon"),
+    Score: ("prediction_id",),
+    BenchmarkPass: ("pass_id",),
+    BenchmarkReport: ("report_id",),
+    Digest: ("digest_id",),
+    Match: ("match_id",),
+    Arbitrage: ("arbitrage_id", "computed_at"),
+    Signal: ("signal_id",),
+}
+
+
 def natural_key(record: Travelling) -> Key:
-    """What makes a record itself, however often it travels."""
-    match record:
-        case Market() | Quote():
-            at, stem = record.fetched_at, record.market_key
-        case Check():
-            at, stem = record.checked_at, record.prediction_id
-        case Pattern():
-            return "pattern", record.pattern_id
-        case Insight():
-            return "insight", record.insight_id
-        case Prediction():
-            return "prediction", record.prediction_id
-        case Digest():
-            return "digest", record.digest_id
-    kind = type(record).__struct_config__.tag
-    return str(kind), f"{stem}@{round(at.timestamp() * 1_000_000)}"
+    """Kind and name of a record."""
+    parts = [getattr(record, field) for field in _NAMED_BY[type(record)]]
+    texts = [str(round(part.timestamp() * 1_000_000)) if isinstance(part, datetime) else str(part) for part in parts]
+    return str(type(record).__struct_config__.tag), "@".join(texts)
 
 
 def sealed_on_edge(database: Path) -> tuple[Counter[Key], int]:

@@ -4,17 +4,17 @@ Exit codes: 0 done · 1 once: partial, status --json: none · 2 once: failed · 
 66 no such file · 69 refused · 70 bug · 74 storage · 75 already running · 77 permission · 78 configuration.
 """
 
-import asyncio
 import sys
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import rich_click as click
 
-from agent.desk.base import Ask, ask
 from agent.errors import ConfigError
-from agent.jobs.table import TIMERS
-from agent.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # imported when a command needs them: `status` must be on the screen in a blink
+    from agent.desk.base import Ask
+    from agent.settings import Settings
 
 EXIT_PARTIAL, EXIT_FAILED, EXIT_NO_FILE = 1, 2, 66
 
@@ -34,8 +34,11 @@ def fail(sentence: str, *, advice: str | None, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def settings_from(file: Path | None) -> Settings:
+def settings_from(file: Path | None) -> "Settings":
     """Read the configuration or leave with every fault in words."""
+    from agent.jobs.table import TIMERS
+    from agent.settings import load_settings
+
     try:
         return load_settings(file, known_jobs=tuple(TIMERS))
     except ConfigError as exc:
@@ -47,14 +50,17 @@ def settings_from(file: Path | None) -> Settings:
         fail(f"no configuration file at {exc}", advice=None, code=EXIT_NO_FILE)
 
 
-def asked(config: Path | None, question: Ask[T]) -> T:
+def asked(config: Path | None, question: "Ask[T]") -> T:
     """The answer to a question, with and without the daemon. Raises: OddsdError."""
+    import asyncio
+
     from agent.app import utc_now
+    from agent.desk.base import ask
 
     return asyncio.run(ask(settings_from(config), question, clock=utc_now))
 
 
-def configure_log(settings: Settings) -> None:
+def configure_log(settings: "Settings") -> None:
     """For commands that work themselves; those that only ask print their answer and nothing else."""
     from agent.log import configure
 

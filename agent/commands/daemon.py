@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import rich_click as click
 
 from agent.commands.base import EXIT_FAILED, EXIT_PARTIAL, config_option, configure_log, json_option, settings_from
-from agent.errors import NotRunning, OddsdError
+from agent.errors import OddsdError
+from agent.jobs.table import TIMERS
+from agent.settings import load_settings
 
 
 @click.command()
@@ -21,7 +23,7 @@ def run(config: Path | None) -> None:
 
     settings = settings_from(config)
     configure_log(settings)
-    _serve(daemon.run(settings))
+    _serve(daemon.run(settings, partial(load_settings, config, known_jobs=tuple(TIMERS))))
 
 
 @click.command("run-now")
@@ -37,39 +39,6 @@ def run_now(job: str, config: Path | None, as_json: bool) -> None:
     if not as_json and result.get("reason"):
         print(result["reason"])
     raise SystemExit({"ok": 0, "partial": EXIT_PARTIAL}.get(result["state"], EXIT_FAILED))
-
-
-@click.command()
-@config_option
-@json_option
-def status(config: Path | None, as_json: bool) -> None:
-    """Show what the daemon says about itself; exit 0 running, 3 not running."""
-    from agent.status.control import call
-    from agent.status.report import Report
-    from agent.status.snapshot import load_snapshot
-
-    settings = settings_from(config)
-    stale: str | None = None
-    try:
-        found = asyncio.run(call(settings.control_socket, "status"))
-        present = msgspec.convert(found, Report)
-    except NotRunning as exc:
-        snapshot = load_snapshot(settings.snapshot_path)
-        if snapshot is None:
-            raise
-        stale = f"not running; last report of {snapshot.written_at:%Y-%m-%d %H:%M} UTC"
-        present, code = snapshot.report, exc.exit_code
-    else:
-        code = 0
-    if as_json:
-        print(msgspec.json.encode({"running": stale is None, "report": present}).decode())
-    else:
-        from rich.console import Console
-
-        from agent.status.screen import render
-
-        Console().print(render(present, stale=stale))
-    raise SystemExit(code)
 
 
 def _serve(loops: Coroutine[Any, Any, None]) -> None:

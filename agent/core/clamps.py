@@ -1,14 +1,17 @@
 """What our own rules allow a model's verdict to say. Pure.
 
 Law: a rule only ever lowers a verdict, each time with its reason in words; numbers come from our quote, never from
-the model. The expected edge is measured from a stored price-blind forecast where there is one. Called by the
-analysis job. Source of the limits: facts on usable quotes (spread), the collector's rhythm (freshness).
+the model. The edge is computed from our own price-blind forecast, the price one would pay and the market's fee: a bet
+without one is none. Called by the analysis job. Source of the limits: facts on usable quotes (spread), the collector's
+rhythm (freshness).
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from agent.core.market import spread
+from agent.core.fees import Fees
+from agent.core.market import complement, spread
 from sync.records import Market, MarketStatus, Position, Quote, Recommendation, TimeSensitivity, Venue
 
 ACTIONABLE_ABOVE = 60  # percent of confidence, as the requirement says
@@ -32,7 +35,7 @@ class Limits:
     min_liquidity_usd: float = 1_000.0  # Polymarket: resting dollars
     min_volume: float = 500.0  # last day: dollars on Polymarket, contracts on Kalshi
     min_time_left: timedelta = timedelta(hours=1)
-    fee_allowance: float = 0.02  # per contract; Kalshi's taker fee peaks at 1.75 cents
+    fee_allowance: float = 0.02  # per contract where nobody told the fee; Kalshi's peaks at 1.75 cents
 
 
 DEFAULT_LIMITS = Limits()
@@ -63,6 +66,7 @@ class Situation:
     seen_at: datetime | None  # last look at the book, changed or not
     now: datetime
     forecast: float | None = None  # our newest price-blind probability of YES
+    fees: Fees | None = None  # None: nobody told them
 
 
 def clamp(verdict: Verdict, situation: Situation, limits: Limits = DEFAULT_LIMITS) -> Verdict:
@@ -75,8 +79,8 @@ def clamp(verdict: Verdict, situation: Situation, limits: Limits = DEFAULT_LIMIT
     if against and recommendation in _BOLD:
         reasons += [f"{recommendation} lowered to CAUTION: {reason}" for reason in against]
         recommendation = Recommendation.CAUTION
-    if objections and sensitivity is TimeSensitivity.ACT_NOW:
-        reasons.append(f"ACT_NOW lowered to HOURS: {objections[0]}")
+    if against and sensitivity is TimeSensitivity.ACT_NOW:
+        reasons.append(f"ACT_NOW lowered to HOURS: {against[0]}")
         sensitivity = TimeSensitivity.HOURS
     if position is not verdict.position:
         reasons.append(f"{verdict.position} lowered to WAIT: {doubt}")
@@ -87,6 +91,27 @@ def clamp(verdict: Verdict, situation: Situation, limits: Limits = DEFAULT_LIMIT
         confidence=verdict.confidence,
         clamps=tuple(reasons),
     )
+
+
+def edge(position: Position, situation: Situation, limits: Limits = DEFAULT_LIMITS) -> float | None:
+    """What one contract of a side should earn by our own forecast, bought at the book's price and its fee paid.
+
+    None where we have no forecast, nobody offers the side, or none is suggested.
+    """
+    quote, forecast = situation.quote, situation.forecast
+    if quote is None or forecast is None or position is Position.WAIT:
+        return None
+    price = quote.ask if position is Position.YES else complement(quote.bid)
+    if price is None:
+        return None
+    ours = forecast if position is Position.YES else 1.0 - forecast
+    return round(ours - price - _fee(price, situation, limits), 6)
+
+
+def _fee(price: float, situation: Situation, limits: Limits) -> float:
+    """Of one contract; the allowance where nobody told."""
+    told = None if situation.fees is None else situation.fees.unit_fee(Decimal(str(price)))
+    return limits.fee_allowance if told is None else float(told)
 
 
 def expiry(sensitivity: TimeSensitivity, created_at: datetime, close_time: datetime | None) -> datetime:
@@ -144,15 +169,15 @@ def _liquidity_objection(situation: Situation, limits: Limits) -> str | None:
 
 
 def _position(wanted: Position, situation: Situation, limits: Limits) -> tuple[Position, str | None]:
-    """The side that may be suggested, and why it is not the one that was wanted."""
+    """The side that may be suggested, and what speaks against a bet on the one that was wanted."""
     quote, forecast = situation.quote, situation.forecast
     if wanted is Position.WAIT:
-        return wanted, None
+        return wanted, "no side is suggested"
     if quote is None or quote.mid is None:
         return Position.WAIT, "there is no middle to lean against"
     if forecast is None:
-        return wanted, None
+        return wanted, "no forecast of ours to compute an edge from"
     lean = forecast - quote.mid if wanted is Position.YES else quote.mid - forecast
-    if lean <= (spread(quote.bid, quote.ask) or 0.0) + limits.fee_allowance:
+    if lean <= (spread(quote.bid, quote.ask) or 0.0) + _fee(quote.mid, situation, limits):
         return Position.WAIT, "our own forecast is within spread and fees of the price, or on the other side"
     return wanted, None

@@ -10,13 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.core.arbitrage.shown import per_contract, summary
 from agent.core.market import spread
-from sync.records import Digest, DigestMarket, Insight, Market, Pattern, Quote, Recommendation
+from sync.records import (
+    Arbitrage,
+    Digest,
+    DigestArbitrage,
+    DigestMarket,
+    Insight,
+    Market,
+    Pattern,
+    Quote,
+    Recommendation,
+)
 
 # Enough to choose from, and a prompt of some 3,000 tokens: the free plan's minute holds 8,000, the answer included.
 MOST_INSIGHTS, MOST_PATTERNS, MOST_FORECASTS = 12, 6, 6
 LEAST_DISAGREEMENT = 0.05  # between our forecast and the price; less is inside spread and fees
-MOST_TOP, MOST_AVOID, MOST_WATCH = 5, 5, 8  # a reader has one minute
+MOST_TOP, MOST_AVOID, MOST_WATCH, MOST_ARBITRAGE = 5, 5, 8, 5  # a reader has one minute
 
 _BOLD = (Recommendation.STRONG_BET, Recommendation.GOOD_BET)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~-])")
@@ -146,6 +157,15 @@ def _mid(quote: Quote | None) -> float | None:
     if quote is None or quote.mid is None or spread(quote.bid, quote.ask) is None:
         return None
     return quote.mid
+
+
+def arbitrage_line(one: Arbitrage) -> DigestArbitrage:
+    """What pays for certain, in one line of our own figures."""
+    return DigestArbitrage(
+        market_keys=tuple(leg.market_key for leg in one.legs),
+        summary=summary(one),
+        net_edge=round(float(per_contract(one)), 6),
+    )
 
 
 def render_markdown(digest: Digest) -> str:

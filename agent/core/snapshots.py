@@ -4,7 +4,7 @@ Law: after a stored row, silence means "looked and found the same" only while `s
 makes that visible in history and in the cloud. Called by the store when a cycle is saved.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sync.records import Quote
 
@@ -14,6 +14,11 @@ HEARTBEAT = timedelta(hours=1)
 VOLUME_STEP = 0.05
 
 
+def shown_at(quote: Quote) -> datetime:
+    """When the venue wrote the quote: our look, less the time a cache had held the answer."""
+    return quote.fetched_at - timedelta(seconds=quote.age_s or 0)
+
+
 def is_news(previous: Quote, quote: Quote, *, heartbeat: timedelta = HEARTBEAT) -> bool:
     """Whether a quote deserves a row of its own.
 
@@ -21,8 +26,8 @@ def is_news(previous: Quote, quote: Quote, *, heartbeat: timedelta = HEARTBEAT) 
         previous: the newest stored quote of the same market.
         quote: what was just read.
     """
-    if quote.fetched_at <= previous.fetched_at:
-        return False  # an older look never overwrites a newer one
+    if quote.fetched_at <= previous.fetched_at or shown_at(quote) < shown_at(previous):
+        return False  # an older look never overwrites a newer one, nor does a new look into an old cache
     book_moved = (quote.bid, quote.ask, quote.last_price) != (previous.bid, previous.ask, previous.last_price)
     return (
         book_moved

@@ -2,7 +2,7 @@
 
 Law: a question is one typed request with one typed answer; the daemon serves it as a verb of its control socket, a
 command reads the file itself under the lock when nobody listens. Asking leaves nothing behind: where there is no
-database yet, an empty one in a temporary folder answers.
+database yet, an empty one in a temporary folder answers, unless the answer is to stand.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +39,7 @@ class Ask(msgspec.Struct, Generic[T], frozen=True, kw_only=True, forbid_unknown_
     verb: ClassVar[str]
     answer_type: ClassVar[Any]  # T again, where msgspec can read it
     deadline_s: ClassVar[float | None] = DEADLINE_S  # None: as long as it takes
+    writes: ClassVar[bool] = False  # the answer changes what is stored
 
     async def answer(self, desk: Desk) -> T:
         """Look it up, or do it. Raises: OddsdError."""
@@ -60,7 +61,7 @@ async def ask(settings: Settings, question: Ask[T], *, clock: Clock) -> T:
 
 
 async def _read(settings: Settings, question: Ask[T], clock: Clock) -> T:
-    if not settings.database_path.exists():
+    if not question.writes and not settings.database_path.exists():
         with TemporaryDirectory(prefix="oddsd-") as empty:
             async with await Store.open(Path(empty) / "oddsd.db", clock=clock) as store:
                 return await question.answer(Desk(store, settings, clock()))

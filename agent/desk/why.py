@@ -12,6 +12,8 @@ from agent.core.selection import Question
 from agent.desk.base import Ask, Desk
 from agent.errors import UnknownMarket
 from agent.store.decisions import MATCHES_SHOWN, Decided, find_markets, load_decisions
+from agent.store.forecasts import ForecastRow, load_last_forecasts
+from agent.store.quotes import load_sight
 from agent.store.tx import Reader
 from sync.records import Market
 
@@ -33,12 +35,27 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: datetime | None = None
 
 
+class Spoken(msgspec.Struct, frozen=True, kw_only=True):
+    """What an experiment made of the market on the last day it was forecast, or why it did not."""
+
+    experiment: str
+    version: str
+    model: str
+    run_day: str
+    state: str
+    probability_yes: float | None = None
+    reason: str | None = None
+
+
 class Why(msgspec.Struct, frozen=True, kw_only=True):
     """All answers about one market."""
 
     market_key: str
     title: str
     answers: tuple[Answer, ...]
+    seen_at: datetime | None = None  # when the venue showed us its book last; None: never
+    age_s: float | None = None  # of that, how long a cache of the venue's had held it when we looked
+    forecasts: tuple[Spoken, ...] = ()
 
 
 class AskWhy(Ask[list[Why]], frozen=True, kw_only=True):
@@ -64,10 +81,22 @@ async def load_why(reader: Reader, words: str) -> list[Why]:
 
 def render(found: list[Why]) -> str:
     """In words, a block for each market."""
-    blocks = ["\n".join([f"{one.market_key}  {one.title}", *map(_line, one.answers)]) for one in found]
+    blocks = [
+        "\n".join(
+            [f"{one.market_key}  {one.title}", _seen(one), *map(_line, one.answers), *map(_spoken_line, one.forecasts)]
+        )
+        for one in found
+    ]
     if len(found) == MATCHES_SHOWN:
         blocks.append(f"(the first {MATCHES_SHOWN}; more words find fewer)")
     return "\n\n".join(blocks)
+
+
+def _seen(one: Why) -> str:
+    if one.seen_at is None:
+        return "  seen     no quote of it is stored"
+    cached = f", out of a cache that had held it for {one.age_s:.0f} s" if one.age_s else ""
+    return f"  seen     book as of {one.seen_at:%Y-%m-%d %H:%M:%S} UTC{cached}"
 
 
 def _line(answer: Answer) -> str:
@@ -81,12 +110,36 @@ def _line(answer: Answer) -> str:
     )
 
 
+def _spoken_line(spoken: Spoken) -> str:
+    who = f"{spoken.experiment} {spoken.version} {spoken.model}".rstrip()
+    if spoken.probability_yes is not None:
+        return f"  {spoken.run_day} {who}: {spoken.probability_yes:.3f}"
+    return f"  {spoken.run_day} {who}: {spoken.reason or 'findings only'}"
+
+
+def _spoken(row: ForecastRow) -> Spoken:
+    result = {} if row.body is None else msgspec.json.decode(row.body)["result"]
+    return Spoken(
+        experiment=row.key.experiment,
+        version=row.key.version,
+        model=row.key.model,
+        run_day=row.key.run_day,
+        state=row.state,
+        probability_yes=result.get("probability_yes"),
+        reason=row.reason,
+    )
+
+
 async def _why(reader: Reader, market: Market) -> Why:
     decided = await load_decisions(reader, market.market_key)
+    sight = await load_sight(reader, market.market_key)
     return Why(
         market_key=market.market_key,
         title=market.title,
         answers=tuple(_answer(question, decided.get(question)) for question in Question),
+        seen_at=None if sight is None else sight.seen_at,
+        age_s=None if sight is None else sight.age_s,
+        forecasts=tuple(_spoken(row) for row in await load_last_forecasts(reader, market.market_key)),
     )
 
 

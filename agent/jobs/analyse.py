@@ -6,17 +6,18 @@ the paid result. Without a model the run is fine and says why it did nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 import uuid_utils
 
-from agent.core.clamps import Situation, Verdict, clamp, expiry
+from agent.core.clamps import Situation, Verdict, clamp, edge, expiry
 from agent.core.instants import to_the_ms
 from agent.core.selection import Question, Thresholds
 from agent.errors import AnalysisError
 from agent.jobs.context import Job, RunContext, Unit
+from agent.jobs.fees import FeeBook
 from agent.jobs.selecting import select
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway, Reply
@@ -30,9 +31,9 @@ from agent.store.patterns import load_patterns_since
 from agent.store.predictions import load_blind_forecasts
 from agent.store.quotes import load_latest_quotes, load_seen_at
 from agent.store.tx import Tx
-from sync.records import Insight, Pattern
+from sync.records import Insight, Pattern, Position
 
-ONE_LINER_CHARS, TEXT_CHARS, RISK_CHARS, MAX_RISKS = 160, 1_500, 160, 5
+ONE_LINER_CHARS, SENTENCES_CHARS, TEXT_CHARS, RISK_CHARS, MAX_RISKS = 160, 400, 1_500, 160, 5
 
 log = structlog.get_logger("analyse")
 
@@ -118,11 +119,15 @@ async def _analysed(store: Store, gateway: Gateway, pattern: Pattern, run_id: st
         raise AnalysisError(f"analysis of {key}: the market is not in the store")
     quote = (await load_latest_quotes(store.reader, [key])).get(key)
     forecast = (await load_blind_forecasts(store.reader, [key])).get(key)
-    prompt = render_analysis(market, quote, pattern, forecast=forecast, now=now, marker=new_marker())
-    reply = await gateway.complete(Purpose.ANALYSIS, ANALYSIS, prompt, market_key=key, run_id=run_id)
-    answered_at = to_the_ms(store.clock())
+    terms = (await FeeBook(store, {}).load([market], now)).get(key)
     seen_at = (await load_seen_at(store.reader, [key])).get(key)
-    situation = Situation(market=market, quote=quote, seen_at=seen_at, now=answered_at, forecast=forecast)
+    situation = Situation(market=market, quote=quote, seen_at=seen_at, now=now, forecast=forecast, fees=terms)
+    edges = {side.value: edge(side, situation) for side in (Position.YES, Position.NO)}
+    prompt = render_analysis(market, quote, pattern, forecast=forecast, now=now, marker=new_marker(), edges=edges)
+    reply = await gateway.complete(Purpose.ANALYSIS, ANALYSIS, prompt, market_key=key, run_id=run_id)
+    # The answer may have taken minutes: how old the book is counts from now.
+    seen_at = (await load_seen_at(store.reader, [key])).get(key)
+    situation = replace(situation, seen_at=seen_at, now=to_the_ms(store.clock()))
     insight = _insight(reply, pattern, situation, prompt)
 
     async def save(tx: Tx) -> None:
@@ -159,6 +164,9 @@ def _insight(reply: Reply[AnalysisReply], pattern: Pattern, situation: Situation
         confidence=verdict.confidence,
         one_liner=words(said.one_liner, ONE_LINER_CHARS),
         reasoning=words(said.reasoning, TEXT_CHARS),
+        what_happened=words(said.what_happened, SENTENCES_CHARS),
+        why_it_matters=words(said.why_it_matters, SENTENCES_CHARS),
+        leave_it_if=words(said.leave_it_if, SENTENCES_CHARS),
         edge_explanation=words(said.edge_explanation, TEXT_CHARS),
         risk_factors=tuple(words(risk, RISK_CHARS) for risk in said.risk_factors[:MAX_RISKS]),
         suggested_position=verdict.position,
@@ -172,4 +180,6 @@ def _insight(reply: Reply[AnalysisReply], pattern: Pattern, situation: Situation
         clamps=verdict.clamps,
         bid=None if quote is None else quote.bid,
         ask=None if quote is None else quote.ask,
+        probability_yes=situation.forecast,
+        edge=edge(verdict.position, situation),
     )

@@ -1,11 +1,12 @@
 """Starts jobs when they are due: one loop over all schedules, one named task per running job.
 
 Law: what is due is decided from the gap between the last slot dealt with and now, never by counting ticks, so a slept
-machine, a stopped daemon and a jumped clock are one case. A slot is run once: a clock that goes back finds it in the
-ledger. The loop looks at least every 30 s and calls `beat` each time: no beat, no watchdog. Owned by the daemon.
+machine, a stopped daemon, a pause and a jumped clock are one case. A slot is run once: a clock that goes back finds it
+in the ledger. The loop looks at least every 30 s and calls `beat` each time: no beat, no watchdog. Owned by the daemon.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,12 +18,14 @@ from cronsim import CronSim
 from agent.core.instants import Clock, to_the_ms
 from agent.jobs import ledger
 from agent.jobs.ledger import Trigger
+from agent.jobs.pauses import Pause, load_pauses, pause_of
 from agent.jobs.runner import JobSpec, Runner
 
 LONGEST_SLEEP_S = 30.0  # timers stand still while a machine sleeps; this bounds how late it notices
 SHORTEST_SLEEP_S = 0.01  # the wall clock may lag the timer by a little: look again, do not spin
 ON_TIME = timedelta(seconds=60)  # later than two looks, a slot counts as missed
 MOST_SLOTS = 1000  # looked back at; beyond it the number only says "or more"
+JUMP_S = 1.0  # the wall clock against the timer's, between two looks; smaller steps are time being kept
 _SECOND = timedelta(seconds=1)
 
 log = structlog.get_logger("clock")
@@ -75,10 +78,15 @@ class JobClock:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         beat: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner, self._clock, self._sleep, self._beat = runner, clock, sleep, beat
+        self._monotonic = monotonic
         self._specs = [spec for spec in runner.specs.values() if spec.enabled]
         self._last: dict[str, datetime] = {}
+        self._late = {spec.name: self._draw(spec) for spec in self._specs}
+        self._paused = set[str]()  # at the last look
+        self._looked: tuple[datetime, float] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped = False
 
@@ -93,8 +101,13 @@ class JobClock:
             while True:
                 self._beat()
                 now = to_the_ms(self._clock())
+                self._watch_the_clock(now)
+                pauses = await load_pauses(self._runner.store.reader)
                 for spec in () if self._stopped else self._specs:
-                    await self._look(group, spec, now)
+                    if (pause := pause_of(pauses, spec.name)) is not None:
+                        await self._pass_by(spec, pause, now)
+                    else:
+                        await self._look(group, spec, now)
                 await self._sleep(self._pause_s())
 
     def stop(self) -> None:
@@ -102,9 +115,35 @@ class JobClock:
         self._stopped = True
 
     def next_due(self) -> dict[str, datetime]:
-        """When each enabled job is due next."""
+        """When each enabled job begins next, paused or not."""
         now = self._clock()
-        return {spec.name: next(CronSim(spec.schedule, now)) for spec in self._specs}
+        return {spec.name: self._next(spec, now) for spec in self._specs}
+
+    def _next(self, spec: JobSpec, now: datetime) -> datetime:
+        late, last = self._late[spec.name], self._last.get(spec.name)
+        after = now - late if last is None else max(now - late, min(last, now))  # what is dealt with is not next
+        return next(CronSim(spec.schedule, after)) + late
+
+    def _draw(self, spec: JobSpec) -> timedelta:
+        return timedelta(milliseconds=round(self._runner.jitter() * spec.jitter_s * 1000))
+
+    def _watch_the_clock(self, now: datetime) -> None:
+        """Say that the wall clock was set, or stood still: what is missed afterwards has its reason in the log."""
+        timer = self._monotonic()
+        if self._looked is not None:
+            jumped_s = (now - self._looked[0]).total_seconds() - (timer - self._looked[1])
+            if abs(jumped_s) > JUMP_S:
+                log.warning(
+                    "the clock was set, or the machine slept", action="clock_jumped", jumped_s=round(jumped_s, 1)
+                )
+        self._looked = (now, timer)
+
+    async def _pass_by(self, spec: JobSpec, pause: Pause, now: datetime) -> None:
+        """Leave a paused job alone: its slots stay owed. One that never ran owes them since the pause."""
+        self._paused.add(spec.name)
+        if spec.name not in self._last:
+            last = await ledger.load_last_slot(self._runner.store.reader, spec.name, now)
+            self._last[spec.name] = last or min(pause.paused_at, now)
 
     def _pause_s(self) -> float:
         until_next = min((slot - self._clock() for slot in self.next_due().values()), default=timedelta.max)
@@ -113,16 +152,20 @@ class JobClock:
     async def _look(self, group: asyncio.TaskGroup, spec: JobSpec, now: datetime) -> None:
         """Start what one job owes, and write down what it will never run."""
         last = self._last.get(spec.name) or await ledger.load_last_slot(self._runner.store.reader, spec.name, now)
+        looked = now - self._late[spec.name]
         # A last slot in the future is a clock that was wrong: wait from now on, not until that time comes.
-        owed = due(spec, None if last is None else min(last, now), now)
+        owed = due(spec, None if last is None else min(last, now), looked)
         busy = spec.name in self._tasks or self._runner.busy(spec.name)
         if busy and spec.missed == "all":
             return  # each slot is wanted: it stays owed until the run under way has ended
         missed, run = (owed.missed, owed.run) if not busy else ([*owed.missed, *owed.run], [])
         if missed:
-            await self._save_missed(spec.name, missed, "still running" if busy else "nobody was looking", now)
-        self._last[spec.name] = max([*missed, *run], default=now if last is None else min(last, now))
+            why = "still running" if busy else "paused" if spec.name in self._paused else "nobody was looking"
+            await self._save_missed(spec.name, missed, why, now)
+        self._paused.discard(spec.name)
+        self._last[spec.name] = max([*missed, *run], default=looked if last is None else min(last, now))
         if run:
+            self._late[spec.name] = self._draw(spec)
             self._start(group, spec.name, run, "timer")
 
     async def _save_missed(self, name: str, slots: Sequence[datetime], why: str, now: datetime) -> None:

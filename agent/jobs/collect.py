@@ -1,18 +1,18 @@
 """Collect: read every open market of every venue, store what is news, then let the detectors look. Every 15 min.
 
-Law: pages are stored as they arrive, about a thousand markets in a transaction, so memory stays flat and a crash keeps
-what was read. A venue that fails, or whose format has drifted, leaves the others working: the run is partial and says
-why.
+Law: pages are stored as they arrive, about two thousand markets in a transaction, so memory stays flat and a crash
+keeps what was read. A venue that fails, or whose format has drifted, leaves the others working: the run is partial and
+says why.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 import uuid_utils
 
 from agent.core.instants import to_the_ms
-from agent.core.patterns.base import Board, Detector, Finding, Guard, History
+from agent.core.patterns.base import Board, Detector, Finding, Guard, History, Pair
 from agent.core.patterns.registry import findings, news
 from agent.core.resolution import upheld
 from agent.core.selection import Question, Thresholds, decide, has_life
@@ -23,6 +23,7 @@ from agent.store.decisions import save_withheld
 from agent.store.drift import Drift, load_drifts, load_habit, save_drift, save_profile
 from agent.store.legs import load_listings
 from agent.store.markets import load_markets, save_markets
+from agent.store.matches import load_matches
 from agent.store.patterns import load_recent_scores, save_patterns
 from agent.store.quotes import load_boards, load_history, save_quotes
 from agent.store.raw import save_raw
@@ -31,14 +32,15 @@ from agent.store.resolutions import load_overruled
 from agent.store.tx import Tx
 from agent.venues.base import Page, VenueClient
 from agent.venues.drift import Watch, trusted_markets, trusted_quotes
-from sync.records import Market, Pattern
+from sync.records import Market, Pattern, Relation, YesMapsTo
 
 LOOK_BACK = timedelta(hours=24)  # what a detector calls a market's habit
 QUIET = timedelta(hours=6)  # the same finding is not said twice within this time
 # On one board: their day of quotes is 35 MB with the usual 32 rows each, 105 MB if all change in every cycle.
 BOARD_MARKETS = 2_000
-# In one transaction: its fsync and the index pages it dirties are shared, and the writer is free again in 70 ms.
-SAVE_MARKETS = 1_000
+# In one transaction: its fsync and the index pages it dirties are shared, and the writer is free again in 150 ms.
+# Half as many cost a first cycle a fifteenth more of the processor, twice as many save little and hold 20 MB more.
+SAVE_MARKETS = 2_000
 REASONS_SAID = 4  # fields a run's reason names; the status has them all
 
 log = structlog.get_logger("collect")
@@ -81,6 +83,7 @@ async def walk(store: Store, venue: VenueClient) -> Unit:
     overruled = await load_overruled(store.reader, venue.venue)
     said: dict[str, object] = {}
     held = list[Page]()
+    oldest_s: float | None = None  # what a cache of the venue handed out at most; most say nothing
 
     async def save_held() -> None:
         for name, n in (await save_pages(store, watch, held)).items():
@@ -90,6 +93,8 @@ async def walk(store: Store, venue: VenueClient) -> Unit:
     try:
         async for page in venue.pages():
             watch.look(page)
+            if page.age_s is not None:
+                oldest_s = max(oldest_s or 0.0, page.age_s)
             page.markets = upheld(page.markets, overruled)
             held.append(page)
             if sum(len(one.markets) for one in held) >= SAVE_MARKETS:
@@ -98,6 +103,8 @@ async def walk(store: Store, venue: VenueClient) -> Unit:
         said["failure"] = f"{venue.venue}: {exc}"
         log.warning("venue failed", action="venue_failed", venue=venue.venue, reason=str(exc), advice=exc.advice)
     await save_held()
+    if oldest_s is not None:
+        counts["cache_age_s"] = round(oldest_s)
     if drift := await _judge(store, watch, complete=not said):
         said["drift"] = f"drift: {venue.venue}: {drift}"
     return Unit({f"{venue.venue}_{name}": n for name, n in counts.items()} | said)
@@ -114,7 +121,8 @@ async def save_pages(store: Store, watch: Watch, pages: Sequence[Page]) -> dict[
     silent = {m.market_key: m for m in markets if not has_life(m, quotes.get(m.market_key))}
     rejects = [reject for page in pages for reject in page.rejects]
     async with store.write() as tx:
-        saved = await save_markets(tx, markets, silent.keys())
+        ages = {key: quote.age_s for key, quote in quotes.items() if quote.age_s is not None}
+        saved = await save_markets(tx, markets, silent.keys(), ages)
         for key in saved.withheld:
             quotes.pop(key, None)
         stored = await save_quotes(tx, list(quotes.values()), saved.ids)
@@ -175,19 +183,31 @@ def _in_words(drift: Drift) -> str | None:
 async def detect(store: Store, detectors: Sequence[Detector], now: datetime, guard: Guard | None = None) -> Unit:
     """Let the detectors look at what this cycle touched, some whole events at a time; keep what was not said lately."""
     said = await load_recent_scores(store.reader, now - QUIET)
-    patterns = list[Pattern]()
+    patterns, pairs = list[Pattern](), await _pairs(store)
     for market_ids in await load_boards(store.reader, touched_since=now, at_most=BOARD_MARKETS):
         quotes = await load_history(store.reader, now - LOOK_BACK, market_ids)
         markets = await load_markets(store.reader, quotes)
         histories = [History(markets[key], history) for key, history in quotes.items()]
         listings = await load_listings(store.reader, _exclusive_events(markets.values()))
-        board = Board(histories, now, listings=listings, guard=guard or Guard())
+        board = Board(histories, now, _on_board(pairs, markets), listings, guard or Guard())
         patterns += [_pattern(finding, now) for finding in news(findings(board, detectors), said)]
 
     async def save(tx: Tx) -> None:
         await save_patterns(tx, patterns)
 
     return Unit(len(patterns), save)
+
+
+async def _pairs(store: Store) -> list[Pair]:
+    """The questions asked on both venues, as the last verdicts have it."""
+    return [
+        Pair(match.kalshi_key, match.polymarket_key, inverted=match.yes_maps_to is YesMapsTo.NO)
+        for match in await load_matches(store.reader, [Relation.EQUIVALENT])
+    ]
+
+
+def _on_board(pairs: Sequence[Pair], markets: Container[str]) -> list[Pair]:
+    return [pair for pair in pairs if pair.left in markets and pair.right in markets]
 
 
 def _exclusive_events(markets: Iterable[Market]) -> set[tuple[str, str]]:

@@ -8,17 +8,19 @@ Law: a kept answer is never paid twice; a dead unit never stops the others; a ca
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 import stamina
 import structlog
+from aiolimiter import AsyncLimiter
 
 from agent.core.instants import Clock
 from agent.errors import OddsdError, StoreBusy, StoreError, StoreFull, UnitDead
@@ -29,6 +31,7 @@ from agent.store.tx import Tx
 
 T = TypeVar("T")
 
+DEFAULT_LANE = "default"  # of units that wait for nobody in particular
 CHUNK = 500  # units of a map that exist as tasks at once; 10,000 at once held the loop for 52 ms
 TRIES = 4  # of one unit within one run
 REASONS_SHOWN = 5  # a run's reason is read by people
@@ -57,21 +60,30 @@ class Outcome:
 
 
 class Lanes:
-    """How much runs at once: over all jobs, and within each lane (a model, a venue)."""
+    """How much runs at once, and how often one begins: over all jobs, and within each lane (a model, a venue)."""
 
-    def __init__(self, limits: Mapping[str, int]) -> None:
-        """`limits` by lane; "all" bounds the sum, "default" any lane without a limit of its own."""
-        self._limits = {"all": 32, "default": 8} | dict(limits)
+    def __init__(self, limits: Mapping[str, int], rates: Mapping[str, float] | None = None) -> None:
+        """By lane.
+
+        Args:
+            limits: units at once; "all" bounds the sum, "default" any lane without a limit of its own.
+            rates: units begun per minute, evenly; a lane without one has none.
+        """
+        self._limits = {"all": 32, DEFAULT_LANE: 8} | dict(limits)
+        self._rates = {lane: AsyncLimiter(1, 60 / per_minute) for lane, per_minute in (rates or {}).items()}
         self._all = asyncio.Semaphore(self._limits["all"])
         self._lanes: dict[str, asyncio.Semaphore] = {}
 
     @asynccontextmanager
     async def place(self, lane: str) -> AsyncIterator[None]:
-        """Wait for a place in the lane, then for one in all: a narrow lane must not hold the others' places."""
+        """Wait for a place in the lane, its turn, then a place in all: a narrow lane must not hold others' places."""
         if lane not in self._lanes:
-            self._lanes[lane] = asyncio.Semaphore(self._limits.get(lane, self._limits["default"]))
-        async with self._lanes[lane], self._all:
-            yield
+            self._lanes[lane] = asyncio.Semaphore(self._limits.get(lane, self._limits[DEFAULT_LANE]))
+        async with self._lanes[lane]:
+            if lane in self._rates:
+                await self._rates[lane].acquire()
+            async with self._all:
+                yield
 
 
 class Engine(Protocol):
@@ -79,7 +91,15 @@ class Engine(Protocol):
 
     store: Store
     clock: Clock
-    lanes: Lanes
+
+    async def unit(self, run: Run, key: str, lane: str, work: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
+        """Do a unit's work when its lane has a place, or get its result from where it was done.
+
+        Returns: the result, and whether this call of `work` made it.
+        """
+
+    def arranged(self, keys: Collection[str], lane: str) -> Iterable[str]:
+        """The order in which units of a lane are begun."""
 
     async def write(self, action: Callable[[Tx], Awaitable[T]]) -> T:
         """One transaction, tried again while another process holds the file."""
@@ -91,11 +111,20 @@ class Engine(Protocol):
 class RunContext:
     """What a job may do in one run. `now` is frozen when the run begins."""
 
-    def __init__(self, engine: Engine, run: Run, trigger: Trigger, *, unit_timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        run: Run,
+        trigger: Trigger,
+        *,
+        unit_timeout_s: float | None,
+        again: Collection[str] | None = None,
+    ) -> None:
+        """`again`: of the dead units, those to ask again; None leaves it to the trigger."""
         self.run_id, self.job, self.slot, self.now = run.run_id, run.job, run.slot, run.started_at
         self.counts: dict[str, int] = {}
         self._engine, self._run, self._trigger = engine, run, trigger
-        self._unit_timeout_s = unit_timeout_s
+        self._unit_timeout_s, self._again = unit_timeout_s, again
         self._asked = set[str]()  # keys this run has asked for itself
         self._reasons = dict[str, None]()  # a set that remembers its order
 
@@ -133,7 +162,7 @@ class RunContext:
         key: Callable[[T], str],
         fn: Callable[[T], Awaitable[Unit]],
         *,
-        lane: str = "default",
+        lane: str = DEFAULT_LANE,
     ) -> list[Outcome]:
         """One unit of work for each item, in the items' order; a dead one does not stop the others.
 
@@ -150,58 +179,66 @@ class RunContext:
     async def _chunk(self, items: dict[str, T], fn: Callable[[T], Awaitable[Unit]], lane: str) -> dict[str, Outcome]:
         found = await ledger.load_results(self._engine.store.reader, self.job, items)
         ended = {k.key: Outcome(k.key, k.value, k.error, True) for k in found.values() if self._holds(k)}
+        settled = {key for key in ended if found[key].dropped or found[key].run_id != self.run_id}
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._unit(key, item, fn, lane), name=f"{self.job}:{key}")
-                    for key, item in items.items()
-                    if key not in ended
+                    group.create_task(self._unit(key, items[key], fn, lane), name=f"{self.job}:{key}")
+                    for key in self._engine.arranged([key for key in items if key not in ended], lane)
                 ]
         except ExceptionGroup as failures:
             failure = _foremost(failures)
             raise failure from failure.__cause__  # its own cause says whose fault it is
         ended |= {task.result().key: task.result() for task in tasks}
         for outcome in ended.values():
-            if outcome.error is not None and (not outcome.from_kept or found[outcome.key].run_id == self.run_id):
+            if outcome.error is not None and outcome.key not in settled:
                 self.partial(f"{outcome.key}: {outcome.error}")
         return ended
 
     def _holds(self, kept: Kept) -> bool:
-        """A value holds for ever; an error holds until a person asks again."""
-        return kept.error is None or self._trigger not in ASKED_BY_A_PERSON or kept.key in self._asked
+        """A value holds for ever, and so does what was given up; an error holds until a person asks again."""
+        if kept.error is None or kept.dropped or kept.key in self._asked:
+            return True
+        return self._trigger not in ASKED_BY_A_PERSON if self._again is None else kept.key not in self._again
 
     async def _unit(self, key: str, item: T, fn: Callable[[T], Awaitable[Unit]], lane: str) -> Outcome:
         _unit_key.set(key)  # of this task alone: each unit is its own task
+        structlog.contextvars.bind_contextvars(unit=key)
         self._asked.add(key)
-        async with self._engine.lanes.place(lane):
-            started_at, tries = self._engine.clock(), 0
+        kept, ours = await self._engine.unit(self._run, key, lane, partial(self._work, key, item, fn))
+        if not ours:
+            await self._keep(kept, None)
+        return Outcome(key, kept.value, kept.error, not ours)
 
-            async def attempt() -> Unit:
-                nonlocal tries
-                tries += 1
-                async with asyncio.timeout(self._unit_timeout_s):
-                    return await fn(item)
+    async def _work(self, key: str, item: T, fn: Callable[[T], Awaitable[Unit]]) -> Kept:
+        """Ask until there is an answer or a lasting error, and keep it."""
+        started_at, tries = self._engine.clock(), 0
 
-            unit, error = Unit(None), None
-            try:
-                unit = await retrying(lambda exc: self._engine.wait_s(exc, tries), attempt)
-            except StoreError:
-                raise
-            except (OddsdError, TimeoutError) as exc:
-                error = str(exc) or "no answer in time"
-                log.warning("unit died", action="unit_died", key=key, tries=tries, error=error)
-            value = msgspec.json.encode(unit.value)
-            kept = Kept(
-                key=key,
-                run_id=self.run_id,
-                value=msgspec.json.decode(value),
-                error=error,
-                attempts=tries,
-                started_at=started_at,
-                ended_at=self._engine.clock(),
-            )
-            await self._keep(kept, unit.save)
-        return Outcome(key, kept.value, error, False)
+        async def attempt() -> Unit:
+            nonlocal tries
+            tries += 1
+            async with asyncio.timeout(self._unit_timeout_s):
+                return await fn(item)
+
+        unit, error = Unit(None), None
+        try:
+            unit = await retrying(lambda exc: self._engine.wait_s(exc, tries), attempt)
+        except StoreError:
+            raise
+        except (OddsdError, TimeoutError) as exc:
+            error = str(exc) or "no answer in time"
+            log.warning("unit died", action="unit_died", key=key, tries=tries, error=error)
+        kept = Kept(
+            key=key,
+            run_id=self.run_id,
+            value=msgspec.json.decode(msgspec.json.encode(unit.value)),
+            error=error,
+            attempts=tries,
+            started_at=started_at,
+            ended_at=self._engine.clock(),
+        )
+        await self._keep(kept, unit.save)
+        return kept
 
     async def _keep(self, kept: Kept, save: Callable[[Tx], Awaitable[None]] | None) -> None:
         """Data and kept row in one transaction; a cancellation waits for it, for the work is already paid."""

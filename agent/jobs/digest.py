@@ -2,7 +2,8 @@
 
 Law: one a UTC day, kept and sent under the day's key. The model is told our one-line summaries and numbers, never the
 text of a market's rules; what comes back is tidied, weeded of markets it was not told of and placed by `core/digest`.
-No findings, no model, no valid answer: no digest, and the run says so.
+Arbitrage is reckoned, never asked. No findings, no model, no valid answer: no digest, the run says so, and the day's
+second slot tries once more.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from agent.llm.gateway import Gateway, Reply
 from agent.llm.prompt import Prompt, render_digest
 from agent.llm.safety import TITLE_CHARS, known_numbers, mark_unverified, new_marker, tidy
 from agent.llm.schemas import DigestMention, DigestReply, digest_schema
+from agent.store.arbitrage import load_active
 from agent.store.db import Store
 from agent.store.digests import load_digest, load_recent_forecasts, save_digest
 from agent.store.insights import load_insights_since
@@ -28,10 +30,9 @@ from agent.store.markets import load_markets
 from agent.store.patterns import load_patterns_since
 from agent.store.quotes import load_latest_quotes
 from agent.store.tx import Tx
-from sync.records import Digest
+from sync.records import Arbitrage, Digest
 
 WINDOW = timedelta(hours=24)
-TOO_LATE = timedelta(hours=16)  # after the slot: the next morning is nearer
 ABOVE = 50  # pattern score; as for an analysis
 SUMMARY_CHARS, WHY_CHARS = 600, 240
 
@@ -44,8 +45,8 @@ def digest_job(store: Store, gateway: Gateway) -> Job:
     async def digest(ctx: RunContext, slot: datetime) -> None:
         ctx.count(considered=0, written=0, dropped=0, skipped=0)
         day = slot.date()
-        if ctx.now - slot > TOO_LATE:
-            _skip(ctx, f"the digest of {day} would be {ctx.now - slot} late")
+        if ctx.now.date() != day:
+            _skip(ctx, f"the digest of {day} would come on {ctx.now.date()}")
         elif await load_digest(store.reader, day) is not None:
             _skip(ctx, f"{day} has its digest")
         elif not (findings := await gather(store, ctx.now)):
@@ -55,7 +56,9 @@ def digest_job(store: Store, gateway: Gateway) -> Job:
             if gateway.off_reason is None:
                 ctx.partial(f"no digest for {day}: {reason}")
         else:
-            value = await ctx.step(f"digest:{day}", lambda: _written(store, gateway, findings, day, ctx.run_id))
+            value = await ctx.step(
+                f"digest:{slot.isoformat()}", lambda: _written(store, gateway, findings, day, ctx.run_id)
+            )
             ctx.count(considered=len(findings), written=1, dropped=value["n_dropped"])
 
     return digest
@@ -95,7 +98,8 @@ async def _written(store: Store, gateway: Gateway, findings: Sequence[Finding], 
     prompt = render_digest(findings, now=to_the_ms(store.clock()), marker=new_marker())
     schema = digest_schema([finding.alias for finding in findings])
     reply = await gateway.complete(Purpose.DIGEST, schema, prompt, run_id=run_id)
-    digest = compose(reply, findings, prompt, day=day, now=to_the_ms(store.clock()))
+    arbitrage = await load_active(store.reader)
+    digest = compose(reply, findings, prompt, day=day, now=to_the_ms(store.clock()), arbitrage=arbitrage)
 
     async def save(tx: Tx) -> None:
         await save_digest(tx, digest)
@@ -105,7 +109,13 @@ async def _written(store: Store, gateway: Gateway, findings: Sequence[Finding], 
 
 
 def compose(
-    reply: Reply[DigestReply], findings: Sequence[Finding], prompt: Prompt, *, day: date, now: datetime
+    reply: Reply[DigestReply],
+    findings: Sequence[Finding],
+    prompt: Prompt,
+    *,
+    day: date,
+    now: datetime,
+    arbitrage: Sequence[Arbitrage] = (),
 ) -> Digest:
     """The model's order with our rules and our numbers."""
     said, known = reply.value, known_numbers([prompt.user])
@@ -127,7 +137,7 @@ def compose(
         top_picks=placed.top,
         avoid=placed.avoid,
         watch=placed.watch,
-        arbitrage=(),
+        arbitrage=tuple(digests.arbitrage_line(one) for one in arbitrage[: digests.MOST_ARBITRAGE]),
         markdown="",
         n_considered=len(findings),
         n_dropped=placed.n_dropped,

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import uuid_utils
 
 from agent.core.instants import from_ms, to_ms
+from agent.errors import UnknownRun
 from agent.store.tx import Reader, Row, Tx
 
 Trigger = Literal["timer", "hand", "once", "recovery"]
@@ -64,6 +65,7 @@ class Kept:
     attempts: int
     started_at: datetime
     ended_at: datetime
+    dropped: bool = False  # dead, and given up by a person
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -76,6 +78,7 @@ class Kept:
             attempts=row["attempts"],
             started_at=from_ms(row["started_at"]),
             ended_at=from_ms(row["ended_at"]),
+            dropped=row["dropped_at"] is not None,
         )
 
 
@@ -131,7 +134,8 @@ async def keep(tx: Tx, run: Run, kept: Kept) -> None:
         "INSERT INTO kept (job, key, run_id, state, result, error, attempts, started_at, ended_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, key) DO UPDATE SET run_id = excluded.run_id,"
         " state = excluded.state, result = excluded.result, error = excluded.error,"
-        " attempts = kept.attempts + excluded.attempts, started_at = excluded.started_at, ended_at = excluded.ended_at",
+        " attempts = kept.attempts + excluded.attempts, started_at = excluded.started_at, ended_at = excluded.ended_at,"
+        " dropped_at = NULL",
         (
             run.job,
             kept.key,
@@ -191,6 +195,17 @@ async def load_runs(reader: Reader, job: str | None = None, *, limit: int = 50) 
     where, values = ("", (limit,)) if job is None else ("WHERE job = ?", (job, limit))
     rows = await reader.fetch(f"SELECT * FROM job_runs {where} ORDER BY started_at DESC, run_id DESC LIMIT ?", values)
     return [Run.from_row(row) for row in rows]
+
+
+async def find_run(reader: Reader, words: str) -> Run:
+    """The run with this id, or with this end of it. Raises: UnknownRun."""
+    rows = await reader.fetch(
+        "SELECT * FROM job_runs WHERE run_id = :id OR substr(run_id, -length(:id)) = :id LIMIT 2", {"id": words}
+    )
+    if len(rows) == 1:
+        return Run.from_row(rows[0])
+    fault = "more than one run ends so" if rows else "no such run"
+    raise UnknownRun(f"run {words!r:.60}: {fault}", advice="oddsd runs --json lists them with their whole ids")
 
 
 async def load_kept(reader: Reader, run_id: str) -> list[Kept]:

@@ -1,11 +1,12 @@
 """Refresh-events and catalogue: looks that go beyond the open listing of collect.
 
 Law: both are thin over the same clients and store pages as collect does. refresh-events (every 2 hours) reads the
-events somebody waits for by their ids, ended legs included. catalogue (daily) walks everything once more, adds what
-ended since the day before, reads the fee terms, and marks what a complete walk no longer shows.
+events somebody waits for (an open forecast, a fresh pattern, the watch list) by their ids, ended legs included.
+catalogue (daily) walks everything once more, adds what ended since the day before, reads the fee terms, and marks what
+a complete walk no longer shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -29,16 +30,20 @@ OVERLAP = timedelta(hours=30)  # "since yesterday", and some hours for a run tha
 log = structlog.get_logger("refresh")
 
 
-def refresh_events_job(store: Store, details: Mapping[Venue, VenueDetails]) -> Job:
-    """Wire the job."""
+def refresh_events_job(
+    store: Store, details: Mapping[Venue, VenueDetails], watch: Collection[str] = frozenset()
+) -> Job:
+    """Wire the job.
+
+    Args:
+        watch: the watch list of the settings: market keys, the venues' own ids, event ids.
+    """
 
     async def refresh_events(ctx: RunContext, slot: datetime) -> None:
-        since = ctx.now - WATCHED_FOR
-        watched = [
-            (venue, chunk)
-            for venue in details
-            for chunk in chunks(await load_watched_events(store.reader, venue, since, EVENTS_PER_RUN), EVENTS_CHUNK)
-        ]
+        watched = list[tuple[Venue, list[str]]]()
+        for venue in details:
+            events = await load_watched_events(store.reader, venue, ctx.now - WATCHED_FOR, EVENTS_PER_RUN, watch)
+            watched += [(venue, chunk) for chunk in chunks(events, EVENTS_CHUNK)]
         outcomes = await ctx.map(
             watched,
             key=lambda item: f"events:{slot.isoformat()}:{item[0]}:{item[1][0]}",

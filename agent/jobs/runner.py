@@ -10,21 +10,22 @@ leave the runner; a run they cut off stays "running" and is recovered at the nex
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import structlog
 from cronsim import CronSim, CronSimError
 
 from agent.core.backoff import next_delay_s
 from agent.core.instants import Clock, to_the_ms
-from agent.errors import ConfigError, OddsdError, StoreBusy, UnknownJob
-from agent.jobs import ledger
+from agent.errors import ConfigError, NotShared, OddsdError, StoreBusy, UnknownJob
+from agent.jobs import ledger, tail
 from agent.jobs.context import Job, Lanes, RunContext, is_engine_fault, retrying
-from agent.jobs.ledger import Run, RunState, Trigger
+from agent.jobs.ledger import Kept, Run, RunState, Trigger
+from agent.jobs.pauses import load_pauses, pause_of
 from agent.store.db import Store
 from agent.store.tx import Tx
 
@@ -54,7 +55,7 @@ class JobSpec:
     """A job with its timer.
 
     `missed` says what happens to slots that passed while nobody looked: none of them, the latest, or all that are at
-    most `max_catch_up` old.
+    most `max_catch_up` old. A slot begins up to `jitter_s` late, drawn anew each time: nobody likes all on the minute.
     """
 
     name: str
@@ -63,6 +64,7 @@ class JobSpec:
     missed: MissedPolicy
     timeout_s: float
     enabled: bool = True
+    jitter_s: float = 0.0
     max_catch_up: timedelta = timedelta(days=2)
     unit_timeout_s: float | None = None  # one try of one unit; None: the job's own limit is enough
 
@@ -72,6 +74,16 @@ class JobSpec:
             CronSim(self.schedule, datetime.min)  # noqa: DTZ901 - only parsed, never advanced
         except CronSimError as exc:
             raise ConfigError([f"job {self.name}: schedule {self.schedule!r}: {exc}"]) from exc
+
+
+class Watcher(Protocol):
+    """Who is told of runs. Its methods return at once and never raise."""
+
+    def began(self, run: Run) -> None:
+        """A run begins."""
+
+    def ended(self, run: Run, said: Sequence[str]) -> None:
+        """A run has ended; `said` are its last log lines."""
 
 
 class Runner:
@@ -84,13 +96,16 @@ class Runner:
         specs: Iterable[JobSpec],
         lanes: Mapping[str, int],
         *,
+        rates: Mapping[str, float] | None = None,
+        watchers: Sequence[Watcher] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.store, self.clock, self.lanes = store, clock, Lanes(lanes)
+        """`lanes` and `rates`: see Lanes; `jitter` draws a share in [0, 1]."""
+        self.store, self.clock, self.lanes = store, clock, Lanes(lanes, rates)
         self.specs = {spec.name: spec for spec in specs}
         self.running: dict[str, Run] = {}
         self._locks = {name: asyncio.Lock() for name in self.specs}
-        self._jitter = jitter
+        self._watchers, self.jitter = watchers, jitter
 
     def busy(self, name: str) -> bool:
         """Whether a run of this job is under way or about to be."""
@@ -102,11 +117,19 @@ class Runner:
             async with lock:
                 pass
 
-    async def run(self, name: str, slot: datetime | None = None, trigger: Trigger = "timer") -> RunResult:
+    async def run(
+        self,
+        name: str,
+        slot: datetime | None = None,
+        trigger: Trigger = "timer",
+        *,
+        again: Collection[str] | None = None,
+    ) -> RunResult:
         """Run a job for a slot, after the run of it that is under way, if one is.
 
         Args:
             slot: None is the present moment. A slot that is over is not run again; its result is returned.
+            again: keys of the dead units to ask again; None: all of them if a person asks for the run, else none.
         Raises: UnknownJob, StoreError; CancelledError leaves the run to the next start's recovery.
         """
         if name not in self.specs:
@@ -117,14 +140,23 @@ class Runner:
                 return _result(run)
             self.running[name] = run
             try:
-                with structlog.contextvars.bound_contextvars(run_id=run.run_id, job=name):
-                    return await self._attend(self.specs[name], run, trigger)
+                with structlog.contextvars.bound_contextvars(run_id=run.run_id, job=name), tail.listening() as said:
+                    spec = self.specs[name]
+                    ctx = RunContext(self, run, trigger, unit_timeout_s=spec.unit_timeout_s, again=again)
+                    log.info(
+                        "run began",
+                        action="run_began",
+                        slot=run.slot.isoformat(),
+                        trigger=trigger,
+                        attempt=run.attempt,
+                    )
+                    return await self._attend(spec, run, ctx, said)
             finally:
                 del self.running[name]
 
-    async def _attend(self, spec: JobSpec, run: Run, trigger: Trigger) -> RunResult:
-        log.info("run began", action="run_began", slot=run.slot.isoformat(), trigger=trigger, attempt=run.attempt)
-        ctx = RunContext(self, run, trigger, unit_timeout_s=spec.unit_timeout_s)
+    async def _attend(self, spec: JobSpec, run: Run, ctx: RunContext, said: Collection[str]) -> RunResult:
+        for watcher in self._watchers:
+            watcher.began(run)
         failure = await self._failure(spec, ctx)
         state: RunState = "failed" if failure else "partial" if ctx.reason else "ok"
         ended = replace(
@@ -137,7 +169,15 @@ class Runner:
         await self.write(partial(ledger.finish, run=ended))
         level = "info" if state == "ok" else "warning"
         getattr(log, level)("run ended", action="run_ended", state=state, reason=ended.reason, **ctx.counts)
+        for watcher in self._watchers:
+            watcher.ended(ended, tuple(said))
         return _result(ended)
+
+    async def unit(self, run: Run, key: str, lane: str, work: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
+        """On one machine the work is done here."""
+        del run, key
+        async with self.lanes.place(lane):
+            return await work(), True
 
     async def _failure(self, spec: JobSpec, ctx: RunContext) -> str | None:
         """Run the job; returns why it failed, None where it did not. Only a fault of the engine passes through."""
@@ -156,6 +196,18 @@ class Runner:
             return f"{type(exc).__name__}: {exc} (a bug: the log has the traceback)"
         return None
 
+    async def take_over(self, host_id: str) -> int:
+        """Free what another machine had begun. Raises: NotShared, for here there is no other."""
+        raise NotShared(
+            f"{host_id}: this machine shares no work with others",
+            advice="set jobs_database_url to the Postgres both use",
+        )
+
+    def arranged(self, keys: Collection[str], lane: str) -> Iterable[str]:
+        """On one machine as they came."""
+        del lane
+        return keys
+
     async def recover(self) -> list[Run]:
         """At start: settle what a dead process left running.
 
@@ -163,8 +215,9 @@ class Runner:
             others are marked failed with the reason.
         """
         again = list[Run]()
+        pauses = await load_pauses(self.store.reader)
         for run in await ledger.load_running(self.store.reader):
-            why_not = self._why_not_again(run)
+            why_not = "the job is paused" if pause_of(pauses, run.job) else self._why_not_again(run)
             if why_not is None:
                 again.append(run)
                 continue
@@ -200,7 +253,7 @@ class Runner:
             asked_s = exc.retry_after_s or 0.0
         else:
             return False
-        return max(asked_s, next_delay_s(tries, RETRY_BASE_S, RETRY_CAP_S, self._jitter()))
+        return max(asked_s, next_delay_s(tries, RETRY_BASE_S, RETRY_CAP_S, self.jitter()))
 
 
 def _result(run: Run) -> RunResult:

@@ -118,6 +118,11 @@ class Gateway:
             await self._wire.close()
 
     @property
+    def configured(self) -> tuple[str, ...]:
+        """Real ids of all models the settings name; one that retires stays here."""
+        return self._roster.configured
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Real ids of the models still in use, the preferred one first."""
         return self._roster.names

@@ -48,18 +48,32 @@ def system_text(name: str) -> SystemText:
 
 
 def render_analysis(
-    market: Market, quote: Quote | None, pattern: Pattern, *, forecast: float | None, now: datetime, marker: str
+    market: Market,
+    quote: Quote | None,
+    pattern: Pattern,
+    *,
+    forecast: float | None,
+    now: datetime,
+    marker: str,
+    edges: Mapping[str, float | None] | None = None,
 ) -> Prompt:
-    """Ask what a pattern means, with our numbers in plain sight."""
+    """Ask what a pattern means, with our numbers in plain sight.
+
+    Args:
+        edges: by side, what a contract of it should earn by our forecast.
+    """
     system = system_text("analysis-v1")
     measured = {k: v for k, v in pattern.evidence.items() if isinstance(v, int | float)}
     quoted = {k: clean(v, TITLE_CHARS) for k, v in pattern.evidence.items() if isinstance(v, str)}
+    ours = {"our own price-blind forecast of YES": forecast} | {
+        f"edge of {side} by our forecast, after its ask and fee": one for side, one in (edges or {}).items()
+    }
     parts = [
         f"Market {ALIAS} on {market.venue.value}.",
-        "Our numbers:\n" + _lines({**quote_numbers(quote), "our own price-blind forecast of YES": forecast}),
-        f"Pattern: {pattern.detector}, score {pattern.score}\n" + _lines(measured),
-        fence(marker, {**_words(market), "evidence": quoted or None}),
-        _dates(market.close_time, market.expected_time, now),
+        "Our numbers:\n" + number_lines({**quote_numbers(quote), **ours}),
+        f"Pattern: {pattern.detector}, score {pattern.score}\n" + number_lines(measured),
+        fence(marker, {**fenced_words(market), "evidence": quoted or None}),
+        date_lines(market.close_time, market.expected_time, now),
     ]
     return Prompt(system.text, "\n\n".join(parts), system.version, marker)
 
@@ -69,8 +83,8 @@ def render_forecast(market: BlindMarket, *, now: datetime, marker: str) -> Promp
     system = system_text("forecast-v1")
     parts = [
         f"Question {ALIAS}.",
-        fence(marker, _words(market)),
-        _dates(market.close_time, market.expected_time, now),
+        fence(marker, fenced_words(market)),
+        date_lines(market.close_time, market.expected_time, now),
     ]
     return Prompt(system.text, "\n\n".join(parts), system.version, marker)
 
@@ -82,9 +96,24 @@ def render_digest(findings: Sequence[Finding], *, now: datetime, marker: str) ->
     parts = [
         "Our findings:\n" + "\n".join(_finding_numbers(f) for f in findings),
         fence(marker, words),
-        _dates(None, None, now),
+        date_lines(None, None, now),
     ]
     return Prompt(system.text, "\n\n".join(parts), system.version, marker)
+
+
+def render_rules(a: Market, b: Market, *, now: datetime, marker: str) -> Prompt:
+    """Ask how two rules texts relate. No price, no book, no other market: words alone."""
+    system = system_text("rules-v1")
+    parts = [
+        "Markets A and B.",
+        fence(marker, {name: _present(fenced_words(market)) for name, market in (("A", a), ("B", b))}),
+        date_lines(None, None, now),
+    ]
+    return Prompt(system.text, "\n\n".join(parts), system.version, marker)
+
+
+def _present(words: Mapping[str, object]) -> dict[str, object]:
+    return {name: text for name, text in words.items() if text is not None}
 
 
 def _finding_numbers(finding: Finding) -> str:
@@ -137,12 +166,14 @@ def quote_numbers(quote: Quote | None) -> dict[str, float | None]:
     }
 
 
-def _lines(numbers: Mapping[str, float | None]) -> str:
+def number_lines(numbers: Mapping[str, float | None]) -> str:
+    """Our numbers, one a line; what is missing is left out."""
     shown = [f"- {name}: {value:.10g}" for name, value in numbers.items() if value is not None]
     return "\n".join(shown) if shown else "- none"
 
 
-def _words(market: Market | BlindMarket) -> dict[str, object]:
+def fenced_words(market: Market | BlindMarket) -> dict[str, object]:
+    """What third parties published about a question, cleaned and cut, for the inside of a fence."""
     return {
         "title": clean(market.title, TITLE_CHARS),
         "event": _cleaned(market.event_title),
@@ -157,7 +188,8 @@ def _cleaned(text: str | None) -> str | None:
     return None if text is None else clean(text, TITLE_CHARS)
 
 
-def _dates(close_time: datetime | None, expected_time: datetime | None, now: datetime) -> str:
+def date_lines(close_time: datetime | None, expected_time: datetime | None, now: datetime) -> str:
+    """The stated ends and, last, today: everything before it can be cached."""
     known = [f"{word}: {moment:%Y-%m-%d %H:%M} UTC" for word, moment in
              (("Trading closes", close_time), ("Decision expected", expected_time)) if moment is not None]  # fmt: skip
     return "\n".join([*known, f"Today is {now:%Y-%m-%d}, {now:%H:%M} UTC."])

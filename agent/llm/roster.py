@@ -53,6 +53,11 @@ class Roster:
         return self._states[model]
 
     @property
+    def configured(self) -> tuple[str, ...]:
+        """Real ids of all models the settings name, in use or gone."""
+        return tuple(self._states)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Real ids of the models still in use, the preferred one first."""
         return tuple(name for name, state in self._states.items() if state.gone is None)

@@ -8,12 +8,13 @@ reasoning fields stand before the verdict. Ids are enums of this request's alias
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from sync.records import Percent, Position, Recommendation, Sentiment, TimeSensitivity
+from sync.records import Percent, Position, Recommendation, Relation, Sentiment, TimeSensitivity, YesMapsTo
 
 ALIAS = "M1"  # one market per call; more get M2, M3 …
 
@@ -40,8 +41,11 @@ class AnalysisReply(MarketReply, frozen=True, kw_only=True, forbid_unknown_field
     """A pattern read by a model, before our rules look at it."""
 
     reasoning: str
+    what_happened: str
+    why_it_matters: str
     edge_explanation: str
     risk_factors: list[str]
+    leave_it_if: str
     recommendation: Recommendation
     confidence: Percent
     one_liner: str
@@ -77,6 +81,38 @@ class DigestReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=T
     watch: list[DigestMention]
     sentiment: Sentiment
     summary: str
+
+
+class DifferenceKind(StrEnum):
+    """In what two rules texts can part."""
+
+    DEADLINE = "deadline"
+    TIMEZONE = "timezone"
+    THRESHOLD = "threshold"
+    TIE = "tie"
+    SOURCE = "source"
+    SCOPE = "scope"
+    VOID = "void"  # cancelled, postponed, annulled
+    EARLY_CLOSE = "early_close"
+
+
+class SaidDifference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where two rules texts part, in their own words."""
+
+    kind: DifferenceKind
+    quote_a: str
+    quote_b: str
+
+
+class RulesReply(ModelReply, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two rules texts compared, before code looks the quotes up. It has no field for a price or a profit."""
+
+    condition_a: str
+    condition_b: str
+    differences: list[SaidDifference]
+    reasoning: str
+    relation: Relation
+    yes_maps_to: YesMapsTo
 
 
 R = TypeVar("R", bound=ModelReply)
@@ -128,7 +164,8 @@ def strict_faults(schema: dict[str, Any], path: str = "$") -> list[str]:
     return faults
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def object_of(properties: dict[str, Any]) -> dict[str, Any]:
+    """A strict object: every property required, nothing beside them."""
     return {
         "type": "object",
         "properties": properties,
@@ -137,11 +174,13 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(description: str) -> dict[str, Any]:
+def text_of(description: str) -> dict[str, Any]:
+    """A text; its length is cut after parsing, strict decoding knows no bounds."""
     return {"type": "string", "description": description}
 
 
-def _enum(values: Any) -> dict[str, Any]:
+def enum_of(values: Any) -> dict[str, Any]:
+    """One of these words."""
     return {"type": "string", "enum": [str(value) for value in values]}
 
 
@@ -149,17 +188,20 @@ _PERCENT = {"type": "integer", "description": "0 to 100"}
 
 ANALYSIS = ReplySchema(
     name="analysis",
-    json_schema=_object(
+    json_schema=object_of(
         {
-            "market": _enum([ALIAS]),
-            "reasoning": _text("What the pattern most likely means, in at most five sentences."),
-            "edge_explanation": _text("Why the price could be wrong, or why it is not."),
-            "risk_factors": {"type": "array", "items": _text("One risk, in a few words."), "description": "1 to 5."},
-            "recommendation": _enum(Recommendation),
+            "market": enum_of([ALIAS]),
+            "reasoning": text_of("What the pattern most likely means, in at most five sentences."),
+            "what_happened": text_of("What the pattern shows, in one or two plain sentences."),
+            "why_it_matters": text_of("What it says about the question, or that it says nothing."),
+            "edge_explanation": text_of("Why the price could be wrong, or why it is not."),
+            "risk_factors": {"type": "array", "items": text_of("One risk, in a few words."), "description": "1 to 5."},
+            "leave_it_if": text_of("When the reader should leave this market alone, in one sentence."),
+            "recommendation": enum_of(Recommendation),
             "confidence": _PERCENT,
-            "one_liner": _text("One plain sentence for a notification."),
-            "suggested_position": _enum(Position),
-            "time_sensitivity": _enum(TimeSensitivity),
+            "one_liner": text_of("One plain sentence for a notification."),
+            "suggested_position": enum_of(Position),
+            "time_sensitivity": enum_of(TimeSensitivity),
         }
     ),
     reply=AnalysisReply,
@@ -171,14 +213,14 @@ ANALYSIS = ReplySchema(
 
 FORECAST = ReplySchema(
     name="forecast",
-    json_schema=_object(
+    json_schema=object_of(
         {
-            "market": _enum([ALIAS]),
-            "time_left": _text("How long until the question is decided."),
-            "status_quo": _text("What happens if nothing changes."),
-            "base_rate": _text("How often things of this kind happen in such a time."),
-            "case_no": _text("A short story that ends in NO."),
-            "case_yes": _text("A short story that ends in YES."),
+            "market": enum_of([ALIAS]),
+            "time_left": text_of("How long until the question is decided."),
+            "status_quo": text_of("What happens if nothing changes."),
+            "base_rate": text_of("How often things of this kind happen in such a time."),
+            "case_no": text_of("A short story that ends in NO."),
+            "case_yes": text_of("A short story that ends in YES."),
             "probability_yes": {"type": "number", "description": "0.01 to 0.99"},
             "confidence": _PERCENT,
         }
@@ -191,20 +233,50 @@ FORECAST = ReplySchema(
 )
 
 
+RULES = ReplySchema(
+    name="rules",
+    json_schema=object_of(
+        {
+            "condition_a": text_of("The clause of A's rules that decides, word for word."),
+            "condition_b": text_of("The clause of B's rules that decides, word for word."),
+            "differences": {
+                "type": "array",
+                "items": object_of(
+                    {
+                        "kind": enum_of(DifferenceKind),
+                        "quote_a": text_of("A's words, word for word."),
+                        "quote_b": text_of("B's words, word for word."),
+                    }
+                ),
+                "description": "Everything in which they can pay differently; none if nothing can.",
+            },
+            "reasoning": text_of("In which worlds they part, in at most four sentences."),
+            "relation": enum_of(Relation),
+            "yes_maps_to": enum_of(YesMapsTo),
+        }
+    ),
+    reply=RulesReply,
+    aliases=(),
+    max_completion_tokens=2_000,
+    temperature=0.2,
+    effort="low",
+)
+
+
 def _mentions(aliases: Sequence[str], description: str) -> dict[str, Any]:
-    item = _object({"market": _enum(aliases), "why": _text("One plain sentence, from what you were given.")})
+    item = object_of({"market": enum_of(aliases), "why": text_of("One plain sentence, from what you were given.")})
     return {"type": "array", "items": item, "description": description}
 
 
 def _digest_shape(aliases: Sequence[str]) -> dict[str, Any]:
-    return _object(
+    return object_of(
         {
-            "reasoning": _text("What the day was about and which findings matter, in at most six sentences."),
+            "reasoning": text_of("What the day was about and which findings matter, in at most six sentences."),
             "top_picks": _mentions(aliases, "At most 5, the best first; none is a good answer."),
             "avoid": _mentions(aliases, "At most 5."),
             "watch": _mentions(aliases, "At most 8: nothing to do yet, worth a look tomorrow."),
-            "sentiment": _enum(Sentiment),
-            "summary": _text("Two or three plain sentences for somebody with one minute."),
+            "sentiment": enum_of(Sentiment),
+            "summary": text_of("Two or three plain sentences for somebody with one minute."),
         }
     )
 

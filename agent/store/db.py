@@ -179,10 +179,26 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
     if empty:
         await connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")
     else:
-        await connection.execute("VACUUM INTO ?", (str(path.with_suffix(f".before-{newest}.db")),))
+        await _back_up(connection, path.with_suffix(f".before-{newest}.db"))
     for number, sql in migrations:
         if number > version:
             await connection.executescript(
                 f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\n"
                 f"PRAGMA user_version = {number};\nCOMMIT;"
             )
+
+
+async def _back_up(connection: aiosqlite.Connection, backup: Path) -> None:
+    """A copy from before the migrations, whole or not there: a start that was killed meanwhile stops no later one."""
+    if (part := _unfinished(backup)) is not None:
+        await connection.execute("VACUUM INTO ?", (str(part),))
+        part.replace(backup)
+
+
+def _unfinished(backup: Path) -> Path | None:
+    """Where to copy to; None where an earlier start has copied already, before the first of these migrations."""
+    if backup.exists():
+        return None
+    part = backup.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    return part

@@ -4,9 +4,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 
+import msgspec
+
 from agent.core.patterns.base import Listing
 from agent.store.tx import Reader
-from sync.records import MarketStatus, Resolution
+from sync.records import Market, MarketStatus, Resolution
+
+_decode = msgspec.json.Decoder(Market).decode
 
 _FATES = {
     (MarketStatus.OPEN, None): "n_open",
@@ -14,6 +18,19 @@ _FATES = {
     (MarketStatus.RESOLVED, Resolution.YES): "n_won",
     (MarketStatus.RESOLVED, Resolution.NO): "n_lost",
 }
+
+
+async def load_legs(reader: Reader, events: Iterable[tuple[str, str]]) -> list[list[Market]]:
+    """Every market the store knows of some events, event by event; events are (venue, event id)."""
+    rows = await reader.fetch(
+        "SELECT m.venue, m.event_id, m.body FROM json_each(?) j JOIN markets m"
+        " ON m.venue = j.value ->> '$[0]' AND m.event_id = j.value ->> '$[1]' ORDER BY m.venue, m.event_id, m.id",
+        (json.dumps(list(events)),),
+    )
+    found = defaultdict[tuple[str, str], list[Market]](list)
+    for row in rows:
+        found[row["venue"], row["event_id"]].append(_decode(row["body"]))
+    return list(found.values())
 
 
 async def load_listings(reader: Reader, events: Iterable[tuple[str, str]]) -> dict[str, Listing]:

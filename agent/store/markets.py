@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -32,8 +32,9 @@ class _Save(msgspec.Struct):
     """A save in the making."""
 
     ids: dict[str, int]
+    ages: Mapping[str, float] = {}
     rows: list[tuple[object, ...]] = []
-    seen: list[tuple[int, int]] = []  # every market of the page: row id and when
+    seen: list[tuple[int, int, int]] = []  # every market of the page: row id, when, and when the venue showed it
     travelling: list[msgspec.Raw] = []
     withheld: list[str] = []
     newly_withheld: list[str] = []
@@ -50,7 +51,9 @@ def digest(body: bytes) -> bytes:
     return hashlib.blake2b(head + rest[rest.index(b'"') :], digest_size=16).digest()
 
 
-async def save_markets(tx: Tx, markets: Sequence[Market], silent: Collection[str] = ()) -> SavedMarkets:
+async def save_markets(
+    tx: Tx, markets: Sequence[Market], silent: Collection[str] = (), ages: Mapping[str, float] | None = None
+) -> SavedMarkets:
     """Insert new markets, update changed ones, mark the others as seen. New and changed ones travel.
 
     A market that appears twice in one page counts once, the last one wins. An older look changes nothing but ids.
@@ -58,11 +61,12 @@ async def save_markets(tx: Tx, markets: Sequence[Market], silent: Collection[str
     Args:
         silent: keys of markets with nothing to tell. Such a one is withheld while it stays so from its first sight
             on; once it has travelled it always does, or the cloud would keep its last state for ever.
+        ages: seconds a cache had held what was said about a market, by key, where anyone told.
     """
     latest = {market.market_key: market for market in markets}
     known = {row["market_key"]: row for row in await _known(tx, latest)}
     next_id = 0 if len(known) == len(latest) else 1 + (await tx.fetch_value("SELECT max(id) FROM markets") or 0)
-    save = _Save({key: row["id"] for key, row in known.items()})
+    save = _Save({key: row["id"] for key, row in known.items()}, ages=ages or {})
     for key, market in latest.items():
         if key not in known:
             save.ids[key] = next_id
@@ -70,8 +74,8 @@ async def save_markets(tx: Tx, markets: Sequence[Market], silent: Collection[str
         _add(save, market, known.get(key), silent=key in silent)
     await tx.execute_many(_UPSERT, save.rows)
     await tx.execute_many(
-        "INSERT INTO sights (market_id, seen_at) VALUES (?, ?)"
-        " ON CONFLICT (market_id) DO UPDATE SET seen_at = max(seen_at, excluded.seen_at)",
+        "INSERT INTO sights (market_id, seen_at, shown_at) VALUES (?, ?, ?) ON CONFLICT (market_id) DO UPDATE SET"
+        " seen_at = max(seen_at, excluded.seen_at), shown_at = max(shown_at, excluded.shown_at)",
         save.seen,
     )
     tx.emit(*save.travelling)
@@ -82,7 +86,7 @@ async def save_markets(tx: Tx, markets: Sequence[Market], silent: Collection[str
 def _add(save: _Save, market: Market, known: Row | None, *, silent: bool) -> None:
     """Sort one market into what there is to do."""
     key, at, body = market.market_key, to_ms(market.fetched_at), _encode(market)
-    save.seen.append((save.ids[key], at))
+    save.seen.append((save.ids[key], at, at - round(1000 * save.ages.get(key, 0))))
     fingerprint = digest(body)
     withheld = silent and (known is None or bool(known["withheld"]))
     if withheld:

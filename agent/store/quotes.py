@@ -10,10 +10,10 @@ import msgspec
 
 from agent.core.instants import from_ms, to_ms
 from agent.core.snapshots import is_news
-from agent.store.tx import Reader, Tx
+from agent.store.tx import Reader, Row, Tx
 from sync.records import Quote
 
-_NUMBERS = ("bid", "ask", "last_price", "mid", "volume_24h", "open_interest", "liquidity_usd")
+_NUMBERS = ("bid", "ask", "last_price", "mid", "volume_24h", "open_interest", "liquidity_usd", "age_s")
 _COLUMNS = ", ".join(_NUMBERS)
 _Q_COLUMNS = ", ".join(f"q.{name}" for name in _NUMBERS)
 _MARKS = ", ".join("?" * len(_NUMBERS))
@@ -26,19 +26,26 @@ class SavedQuotes(msgspec.Struct, frozen=True):
     n_unchanged: int
 
 
+class Sight(msgspec.Struct, frozen=True):
+    """When the venue showed a book last, and for how long a cache had held that when we looked."""
+
+    seen_at: datetime
+    age_s: float
+
+
 def _numbers(quote: Quote) -> tuple[Any, ...]:
     return (
         quote.bid, quote.ask, quote.last_price, quote.mid,
-        quote.volume_24h, quote.open_interest, quote.liquidity_usd,
+        quote.volume_24h, quote.open_interest, quote.liquidity_usd, quote.age_s,
     )  # fmt: skip
 
 
 def _from_row(market_key: str, at: int, numbers: Sequence[Any]) -> Quote:
     """A quote from its columns in the order of _NUMBERS; by place, since a look-up by name is the slow part."""
-    bid, ask, last_price, mid, volume_24h, open_interest, liquidity_usd = numbers
+    bid, ask, last_price, mid, volume_24h, open_interest, liquidity_usd, age_s = numbers
     return Quote(
         market_key=market_key, fetched_at=from_ms(at), bid=bid, ask=ask, last_price=last_price, mid=mid,
-        volume_24h=volume_24h, open_interest=open_interest, liquidity_usd=liquidity_usd,
+        volume_24h=volume_24h, open_interest=open_interest, liquidity_usd=liquidity_usd, age_s=age_s,
     )  # fmt: skip
 
 
@@ -82,7 +89,7 @@ async def load_latest_quotes(reader: Reader, keys: Iterable[str]) -> dict[str, Q
 
 
 async def load_seen_at(reader: Reader, keys: Iterable[str]) -> dict[str, datetime]:
-    """When each market's book was last looked at, changed or not."""
+    """When the venue last showed us each market's book, changed or not: an answer out of a cache is that much older."""
     rows = await reader.fetch(
         "SELECT m.market_key, q.seen_at FROM markets m JOIN quotes_latest q ON q.market_id = m.id"
         " WHERE m.market_key IN (SELECT value FROM json_each(?))",
@@ -91,28 +98,59 @@ async def load_seen_at(reader: Reader, keys: Iterable[str]) -> dict[str, datetim
     return {row["market_key"]: from_ms(row["seen_at"]) for row in rows}
 
 
-async def load_boards(reader: Reader, *, touched_since: datetime, at_most: int) -> list[list[int]]:
-    """Row ids of what detectors look at, cut into boards of about `at_most` markets that never split an event.
+async def load_sight(reader: Reader, key: str) -> Sight | None:
+    """The last sight of one market's book; None where it never had one."""
+    row = await reader.fetch_one(
+        "SELECT q.seen_at, q.age_ms FROM markets m JOIN quotes_latest q ON q.market_id = m.id WHERE m.market_key = ?",
+        (key,),
+    )
+    return None if row is None else Sight(from_ms(row["seen_at"]), row["age_ms"] / 1000)
 
-    Holds the open markets stored again since `touched_since`, and every other open leg of their events: a sum over
-    half the legs would prove nothing.
+
+async def load_boards(reader: Reader, *, touched_since: datetime, at_most: int) -> list[list[int]]:
+    """Row ids of what detectors look at, cut into boards of about `at_most` markets that split no event and no pair.
+
+    Holds the open markets stored again since `touched_since`, their twins on the other venue, and every other open leg
+    of their events: a sum over half the legs would prove nothing, nor would one side of a pair.
     """
     rows = await reader.fetch(
-        "WITH touched AS (SELECT DISTINCT m.id, m.venue, m.event_id FROM quotes q JOIN markets m ON m.id = q.market_id"
-        "   WHERE q.fetched_at >= ? AND m.status = 'open'),"
+        "WITH stored AS (SELECT DISTINCT market_id AS id FROM quotes WHERE fetched_at >= ?),"
+        " twins AS (SELECT polymarket_id AS id FROM matches JOIN stored ON id = kalshi_id WHERE relation = 'EQUIVALENT'"
+        "   UNION SELECT kalshi_id FROM matches JOIN stored ON id = polymarket_id WHERE relation = 'EQUIVALENT'),"
+        " touched AS (SELECT m.id, m.venue, m.event_id FROM markets m"
+        "   WHERE m.id IN (SELECT id FROM stored UNION SELECT id FROM twins) AND m.status = 'open'),"
         " board AS (SELECT id FROM touched UNION SELECT m.id FROM markets m"
         "   JOIN (SELECT DISTINCT venue, event_id FROM touched) t USING (venue, event_id) WHERE m.status = 'open')"
         " SELECT id, venue, event_id FROM board JOIN markets USING (id) ORDER BY venue, event_id, id",
         (to_ms(touched_since),),
     )
-    boards, event = list[list[int]](), None
-    for market_id, venue, event_id in rows:
-        alone = event_id is None or (venue, event_id) != event
-        if not boards or (alone and len(boards[-1]) >= at_most):
+    pairs = await reader.fetch("SELECT kalshi_id, polymarket_id FROM matches WHERE relation = 'EQUIVALENT'")
+    boards = list[list[int]]()
+    for together in _groups(rows, pairs):
+        if not boards or len(boards[-1]) >= at_most:
             boards.append([])
-        boards[-1].append(market_id)
-        event = (venue, event_id)
+        boards[-1] += together
     return boards
+
+
+def _groups(rows: Iterable[Row], pairs: Iterable[Row]) -> list[list[int]]:
+    """Row ids that must stand on one board: legs of an event, and whatever pairs tie to them."""
+    home, groups = dict[int, int](), dict[int, list[int]]()
+    event, last = None, 0
+    for market_id, venue, event_id in rows:
+        if event_id is None or (venue, event_id) != event:
+            last, event = market_id, (venue, event_id)
+            groups[last] = []
+        groups[last].append(market_id)
+        home[market_id] = last
+    for one, other in pairs:
+        if one not in home or other not in home or home[one] == home[other]:
+            continue
+        into, out_of = sorted((home[one], home[other]), key=lambda name: -len(groups[name]))
+        moved = groups.pop(out_of)
+        groups[into] += moved
+        home |= dict.fromkeys(moved, into)
+    return list(groups.values())
 
 
 async def load_history(reader: Reader, since: datetime, market_ids: Sequence[int]) -> dict[str, list[Quote]]:

@@ -1,7 +1,7 @@
 """How markets ended: which of them owe an answer, and the verdicts with their reasons."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -118,14 +118,27 @@ async def mark_unlisted(tx: Tx, venue: Venue, walk_began_at: datetime, now: date
     )
 
 
-async def load_watched_events(reader: Reader, venue: Venue, since: datetime, limit: int) -> list[str]:
-    """Events of a venue that somebody waits for: an open forecast on a leg, or a pattern since a moment."""
+async def load_watched_events(
+    reader: Reader, venue: Venue, since: datetime, limit: int, watch: Collection[str] = ()
+) -> list[str]:
+    """Events of a venue that somebody waits for: an open forecast on a leg, a pattern since a moment, the watch list.
+
+    Args:
+        watch: market keys, the venue's own ids or event ids; what is resolved is waited for no longer. These come
+            first: an operator named them.
+    """
     rows = await reader.fetch(
-        "SELECT m.event_id FROM markets m WHERE m.venue = ? AND m.event_id IS NOT NULL AND m.id IN ("
-        " SELECT market_id FROM predictions WHERE state = 'active'"
-        " UNION SELECT market_id FROM patterns WHERE detected_at >= ?)"
-        " GROUP BY m.event_id ORDER BY min(m.end_time), m.event_id LIMIT ?",
-        (venue, to_ms(since), limit),
+        "WITH word AS (SELECT value FROM json_each(:watch)), named AS ("
+        " SELECT id FROM markets WHERE status <> 'resolved'"
+        " AND market_key IN (SELECT value FROM word UNION ALL SELECT :venue || ':' || value FROM word)"
+        " UNION SELECT id FROM markets WHERE status <> 'resolved'"
+        " AND venue = :venue AND event_id IN (SELECT value FROM word))"
+        " SELECT m.event_id FROM markets m WHERE m.venue = :venue AND m.event_id IS NOT NULL AND m.id IN ("
+        " SELECT id FROM named UNION SELECT market_id FROM predictions WHERE state = 'active'"
+        " UNION SELECT market_id FROM patterns WHERE detected_at >= :since)"
+        " GROUP BY m.event_id ORDER BY max(m.id IN (SELECT id FROM named)) DESC, min(m.end_time), m.event_id"
+        " LIMIT :limit",
+        {"watch": json.dumps(sorted(watch)), "venue": venue, "since": to_ms(since), "limit": limit},
     )
     return [row["event_id"] for row in rows]
 

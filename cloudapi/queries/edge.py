@@ -13,6 +13,13 @@ select
     (select count(*) from prediction) as predictions,
     (select count(*) from prediction_check) as checks,
     (select count(*) from digest) as digests,
+    (select count(*) from market_match) as matches,
+    (select count(*) from arbitrage_look) as arbitrage_looks,
+    (select count(*) from signal) as signals,
+    (select count(*) from prediction_mark) as marks,
+    (select count(*) from prediction_score) as scores,
+    (select count(*) from benchmark_pass) as benchmark_passes,
+    (select count(*) from benchmark_report) as benchmark_reports,
     (select count(*) from edge_quarantine) as quarantined,
     (select coalesce(sum(hi - lo + 1), 0)::bigint from edge_batch) as acked,
     (select coalesce(sum(inserted), 0)::bigint from edge_batch) as acked_inserted,
@@ -32,6 +39,13 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
     predictions: int
     checks: int
     digests: int
+    matches: int
+    arbitrage_looks: int
+    signals: int
+    marks: int
+    scores: int
+    benchmark_passes: int
+    benchmark_reports: int
     quarantined: int
     acked: int
     acked_inserted: int
@@ -47,7 +61,8 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inserted(self) -> int:
         found = self.patterns + self.insights + self.predictions + self.checks + self.digests
-        return self.markets + self.quotes + found
+        benchmarked = self.marks + self.scores + self.benchmark_passes + self.benchmark_reports
+        return self.markets + self.quotes + found + self.matches + self.arbitrage_looks + self.signals + benchmarked
 
     @property
     def adds_up(self) -> bool:

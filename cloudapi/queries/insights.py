@@ -10,7 +10,7 @@ from sync.records import Insight
 COLUMNS = """
 insight_id, market_key, pattern_id, detector, recommendation, confidence, one_liner, reasoning, edge_explanation,
 risk_factors, suggested_position, time_sensitivity, actionable, model, prompt_version, cost_usd, created_at, expires_at,
-clamps, i.bid, i.ask
+clamps, i.bid, i.ask, what_happened, why_it_matters, leave_it_if, probability_yes, edge
 """
 
 

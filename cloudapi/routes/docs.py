@@ -85,10 +85,15 @@ def _render_tiers() -> str:
     rows = [
         f"<tr><td>{tier}</td><td>{', '.join(e.series_intervals)}</td><td>{e.price_delay_s} s</td>"
         f"<td>{'all' if e.insights_per_day is None else f'top {e.insights_per_day} of the day'}</td>"
-        f"<td>{'yes' if e.predictions else 'no'}</td><td>{e.requests_per_minute}</td></tr>"
+        f"<td>{'yes' if e.predictions else 'no'}</td><td>{'yes' if e.arbitrage else 'no'}</td>"
+        f"<td>{'yes' if e.signals else 'no'}</td>"
+        f"<td>{e.requests_per_minute}</td></tr>"
         for tier, e in ENTITLEMENTS.items()
     ]
-    heads = ("tier", "series intervals", "price delay", "insights", "predictions", "requests per minute")
+    heads = (
+        "tier", "series intervals", "price delay", "insights", "predictions", "arbitrage", "signals",
+        "requests per minute",
+    )  # fmt: skip
     return f'<h2 id="tiers">Tiers</h2>{_table(heads, rows)}'
 
 

@@ -9,7 +9,19 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from cloudapi.errors import Invalid
 from cloudapi.problems import Problem
-from sync.records import Check, Digest, Insight, Market, Prediction
+from sync.records import (
+    Arbitrage,
+    BenchmarkPass,
+    BenchmarkReport,
+    Check,
+    Digest,
+    Insight,
+    Mark,
+    Market,
+    Prediction,
+    Score,
+    Signal,
+)
 
 MAX_TEXT = 200  # characters of a filter or a search
 
@@ -57,6 +69,22 @@ class DigestPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ArbitragePage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of arbitrage, the newest find first."""
+
+    data: list[Arbitrage]
+    has_more: bool
+    next_cursor: str | None
+
+
+class SignalPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of signals, newest first."""
+
+    data: list[Signal]
+    has_more: bool
+    next_cursor: str | None
+
+
 class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of predictions, newest first."""
 
@@ -72,6 +100,28 @@ class CheckPage(msgspec.Struct, frozen=True, kw_only=True):
     data: list[Check]
     has_more: bool
     next_cursor: str | None
+
+
+class PassPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of hourly passes of the benchmark, newest first."""
+
+    data: list[BenchmarkPass]
+    has_more: bool
+    next_cursor: str | None
+
+
+class MarkList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The market at each horizon of one prediction that has come, and its score where the market has its answer."""
+
+    prediction_id: str
+    data: list[Mark]
+    score: Score | None = None
+
+
+class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest report of every experiment, by name."""
+
+    data: list[BenchmarkReport]
 
 
 def aware(moment: datetime | None, name: str) -> datetime | None:

@@ -139,22 +139,25 @@ begin
     insert into insight (
         insight_id, market_id, pattern_id, detector, recommendation, confidence, one_liner, reasoning,
         edge_explanation, risk_factors, suggested_position, time_sensitivity, actionable, model, prompt_version,
-        cost_usd, created_at, expires_at, clamps, bid, ask, extra
+        cost_usd, created_at, expires_at, clamps, bid, ask, what_happened, why_it_matters, leave_it_if,
+        probability_yes, edge, extra
     )
     select x.insight_id, m.market_id, x.pattern_id, x.detector, x.recommendation, x.confidence, x.one_liner,
            x.reasoning, x.edge_explanation, x.risk_factors, x.suggested_position, x.time_sensitivity, x.actionable,
            x.model, x.prompt_version, x.cost_usd, edge_stamp(x.created_at), edge_time(x.expires_at),
-           coalesce(x.clamps, '{}'), x.bid, x.ask,
+           coalesce(x.clamps, '{}'), x.bid, x.ask, x.what_happened, x.why_it_matters, x.leave_it_if,
+           x.probability_yes, x.edge,
            edge_extra(e.value, 'insight_id', 'pattern_id', 'detector', 'recommendation', 'confidence', 'one_liner',
                       'reasoning', 'edge_explanation', 'risk_factors', 'suggested_position', 'time_sensitivity',
                       'actionable', 'model', 'prompt_version', 'cost_usd', 'created_at', 'expires_at', 'clamps',
-                      'bid', 'ask')
+                      'bid', 'ask', 'what_happened', 'why_it_matters', 'leave_it_if', 'probability_yes', 'edge')
     from jsonb_array_elements(p_rows) as e (value),
          jsonb_to_record(e.value) as x (
              insight_id text, market_key text, pattern_id text, detector text, recommendation text,
              confidence smallint, one_liner text, reasoning text, edge_explanation text, risk_factors text[],
              suggested_position text, time_sensitivity text, actionable boolean, model text, prompt_version text,
-             cost_usd numeric, created_at text, expires_at text, clamps text[], bid float8, ask float8
+             cost_usd numeric, created_at text, expires_at text, clamps text[], bid float8, ask float8,
+             what_happened text, why_it_matters text, leave_it_if text, probability_yes float8, edge float8
          )
          left join market as m using (market_key)
     on conflict do nothing;
@@ -171,21 +174,23 @@ begin
     perform edge_stub_markets(p_rows);
     insert into prediction (
         prediction_id, market_id, experiment, experiment_version, run_day, probability_yes, saw_price, predicted_at,
-        model, prompt_version, confidence, rationale, initial_price, initial_bid, initial_ask, chain_seq,
-        previous_hash, record_hash, extra
+        model, prompt_version, confidence, rationale, initial_price, initial_bid, initial_ask, initial_seen_at,
+        chain, chain_seq, previous_hash, record_hash, extra
     )
     select x.prediction_id, m.market_id, x.experiment, x.experiment_version, x.run_day, x.probability_yes,
            x.saw_price, edge_stamp(x.predicted_at), x.model, x.prompt_version, x.confidence, x.rationale,
-           x.initial_price, x.initial_bid, x.initial_ask, x.chain_seq, x.previous_hash, x.record_hash,
+           x.initial_price, x.initial_bid, x.initial_ask, edge_time(x.initial_seen_at), x.chain, x.chain_seq,
+           x.previous_hash, x.record_hash,
            edge_extra(e.value, 'prediction_id', 'experiment', 'experiment_version', 'run_day', 'probability_yes',
                       'saw_price', 'predicted_at', 'model', 'prompt_version', 'confidence', 'rationale',
-                      'initial_price', 'initial_bid', 'initial_ask', 'chain_seq', 'previous_hash', 'record_hash')
+                      'initial_price', 'initial_bid', 'initial_ask', 'initial_seen_at', 'chain', 'chain_seq',
+                      'previous_hash', 'record_hash')
     from jsonb_array_elements(p_rows) as e (value),
          jsonb_to_record(e.value) as x (
              prediction_id text, market_key text, experiment text, experiment_version text, run_day date,
              probability_yes float8, saw_price boolean, predicted_at text, model text, prompt_version text,
              confidence smallint, rationale text, initial_price float8, initial_bid float8, initial_ask float8,
-             chain_seq bigint, previous_hash text, record_hash text
+             initial_seen_at text, chain text, chain_seq bigint, previous_hash text, record_hash text
          )
          left join market as m using (market_key)
     on conflict do nothing;
@@ -251,6 +256,210 @@ begin
 end;
 $$;
 
+create or replace function edge_land_matches(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into market_match (
+        match_id, kalshi_key, polymarket_key, relation, yes_maps_to, judged_by, judged_at, score, by_time, reasons,
+        differences, rules_hash, model, prompt_version, extra
+    )
+    select x.match_id, x.kalshi_key, x.polymarket_key, x.relation, x.yes_maps_to, x.judged_by,
+           edge_stamp(x.judged_at), x.score, coalesce(x.by_time, false), coalesce(x.reasons, '{}'),
+           coalesce(x.differences, '[]'), x.rules_hash, x.model, x.prompt_version,
+           edge_extra(e.value, 'match_id', 'kalshi_key', 'polymarket_key', 'relation', 'yes_maps_to', 'judged_by',
+                      'judged_at', 'score', 'by_time', 'reasons', 'differences', 'rules_hash', 'model',
+                      'prompt_version')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             match_id text, kalshi_key text, polymarket_key text, relation text, yes_maps_to text, judged_by text,
+             judged_at text, score float8, by_time boolean, reasons text[], differences jsonb, rules_hash text,
+             model text, prompt_version text
+         )
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+-- How a package stands is what the newest look says; each look counts once.
+create or replace function edge_land_arbitrages(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into arbitrage as a (
+        arbitrage_id, arbitrage_kind, status, detected_at, computed_at, legs, size, payout_usd, cost_usd, gross_usd,
+        fees_usd, net_usd, net_edge, confidence, steps, risks, reasons, assumptions, annualised, pays_at, match_id,
+        ended_reason, extra
+    )
+    select distinct on (x.arbitrage_id)
+           x.arbitrage_id, x.arbitrage_kind, x.status, edge_stamp(x.detected_at), edge_stamp(x.computed_at), x.legs,
+           x.size, x.payout_usd, x.cost_usd, x.gross_usd, x.fees_usd, x.net_usd, x.net_edge, x.confidence, x.steps,
+           x.risks, coalesce(x.reasons, '{}'), coalesce(x.assumptions, '{}'), x.annualised, edge_time(x.pays_at),
+           x.match_id, x.ended_reason,
+           edge_extra(e.value, 'arbitrage_id', 'arbitrage_kind', 'status', 'detected_at', 'computed_at', 'legs',
+                      'size', 'payout_usd', 'cost_usd', 'gross_usd', 'fees_usd', 'net_usd', 'net_edge', 'confidence',
+                      'steps', 'risks', 'reasons', 'assumptions', 'annualised', 'pays_at', 'match_id', 'ended_reason')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             arbitrage_id text, arbitrage_kind text, status text, detected_at text, computed_at text, legs jsonb,
+             size numeric, payout_usd numeric, cost_usd numeric, gross_usd numeric, fees_usd numeric,
+             net_usd numeric, net_edge float8, confidence smallint, steps text[], risks text[], reasons text[],
+             assumptions text[], annualised float8, pays_at text, match_id text, ended_reason text
+         )
+    order by x.arbitrage_id, edge_stamp(x.computed_at) desc
+    on conflict (arbitrage_id) do update set
+        status = excluded.status, computed_at = excluded.computed_at, legs = excluded.legs, size = excluded.size,
+        payout_usd = excluded.payout_usd, cost_usd = excluded.cost_usd, gross_usd = excluded.gross_usd,
+        fees_usd = excluded.fees_usd, net_usd = excluded.net_usd, net_edge = excluded.net_edge,
+        confidence = excluded.confidence, steps = excluded.steps, risks = excluded.risks, reasons = excluded.reasons,
+        assumptions = excluded.assumptions, annualised = excluded.annualised, pays_at = excluded.pays_at,
+        match_id = excluded.match_id, ended_reason = excluded.ended_reason, extra = excluded.extra
+    where excluded.computed_at > a.computed_at; -- a backlog drains late: newer wins
+
+    insert into arbitrage_look (arbitrage_id, computed_at, status, net_usd, net_edge)
+    select x.arbitrage_id, edge_stamp(x.computed_at), x.status, x.net_usd, x.net_edge
+    from jsonb_to_recordset(p_rows) as x (
+        arbitrage_id text, computed_at text, status text, net_usd numeric, net_edge float8
+    )
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+-- A horizon a market did not live to see is due in the future: due_at is a time, not a stamp.
+create or replace function edge_land_marks(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    perform edge_stub_markets(p_rows);
+    insert into prediction_mark (
+        prediction_id, horizon, market_id, due_at, marked_at, missing, seen_at, bid, ask, mid, signal, signed_move,
+        signed_move_exec, extra
+    )
+    select x.prediction_id, x.horizon, m.market_id, edge_time(x.due_at), edge_stamp(x.marked_at), x.missing,
+           edge_time(x.seen_at), x.bid, x.ask, x.mid, x.signal, x.signed_move, x.signed_move_exec,
+           edge_extra(e.value, 'prediction_id', 'horizon', 'due_at', 'marked_at', 'missing', 'seen_at', 'bid', 'ask',
+                      'mid', 'signal', 'signed_move', 'signed_move_exec')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             prediction_id text, market_key text, horizon text, due_at text, marked_at text, missing text,
+             seen_at text, bid float8, ask float8, mid float8, signal boolean, signed_move float8,
+             signed_move_exec float8
+         )
+         left join market as m using (market_key)
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+create or replace function edge_land_scores(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    perform edge_stub_markets(p_rows);
+    insert into prediction_score (
+        prediction_id, market_id, scored_at, resolution, resolution_value, excluded, brier_score, log_score,
+        market_brier_score, day_before_brier_score, extra
+    )
+    select x.prediction_id, m.market_id, edge_stamp(x.scored_at), x.resolution, x.resolution_value, x.excluded,
+           x.brier_score, x.log_score, x.market_brier_score, x.day_before_brier_score,
+           edge_extra(e.value, 'prediction_id', 'scored_at', 'resolution', 'resolution_value', 'excluded',
+                      'brier_score', 'log_score', 'market_brier_score', 'day_before_brier_score')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             prediction_id text, market_key text, scored_at text, resolution text, resolution_value float8,
+             excluded text, brier_score float8, log_score float8, market_brier_score float8,
+             day_before_brier_score float8
+         )
+         left join market as m using (market_key)
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+create or replace function edge_land_benchmark_passes(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into benchmark_pass (
+        pass_id, checked_at, status, n_active, n_paused, n_completed, n_checks, n_converging, n_diverging, n_stable,
+        n_overshot, n_stale, n_settled, n_marks, n_scores, n_excluded, mean_rate, max_rate, convergence_percentage,
+        extra
+    )
+    select x.pass_id, edge_stamp(x.checked_at), x.status, x.n_active, x.n_paused, x.n_completed, x.n_checks,
+           x.n_converging, x.n_diverging, x.n_stable, x.n_overshot, x.n_stale, x.n_settled, x.n_marks, x.n_scores,
+           x.n_excluded, x.mean_rate, x.max_rate, x.convergence_percentage,
+           edge_extra(e.value, 'pass_id', 'checked_at', 'status', 'n_active', 'n_paused', 'n_completed', 'n_checks',
+                      'n_converging', 'n_diverging', 'n_stable', 'n_overshot', 'n_stale', 'n_settled', 'n_marks',
+                      'n_scores', 'n_excluded', 'mean_rate', 'max_rate', 'convergence_percentage')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             pass_id text, checked_at text, status text, n_active integer, n_paused integer, n_completed integer,
+             n_checks integer, n_converging integer, n_diverging integer, n_stable integer, n_overshot integer,
+             n_stale integer, n_settled integer, n_marks integer, n_scores integer, n_excluded integer,
+             mean_rate float8, max_rate float8, convergence_percentage float8
+         )
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+create or replace function edge_land_benchmark_reports(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into benchmark_report (report_id, scope, made_at, body, extra)
+    select x.report_id, x.scope, edge_stamp(x.made_at), x.body,
+           edge_extra(e.value, 'report_id', 'scope', 'made_at', 'body')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (report_id text, scope text, made_at text, body jsonb)
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
+-- A signal carries what it speaks of: market and prediction by key, the forecaster's record whole.
+create or replace function edge_land_signals(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into signal (
+        signal_id, market_key, signal_kind, prediction_id, experiment, experiment_version, model, side, summary,
+        probability, bid, ask, cost, edge, believed, kelly_fraction, assumptions, record, evidence, created_at,
+        expires_at, extra
+    )
+    select x.signal_id, x.market_key, x.signal_kind, x.prediction_id, x.experiment, x.experiment_version, x.model,
+           x.side, x.summary, x.probability, x.bid, x.ask, x.cost, x.edge, x.believed, x.kelly_fraction, x.assumptions,
+           x.record, x.evidence, edge_stamp(x.created_at), edge_time(x.expires_at),
+           edge_extra(e.value, 'signal_id', 'market_key', 'signal_kind', 'prediction_id', 'experiment',
+                      'experiment_version', 'model', 'side', 'summary', 'probability', 'bid', 'ask', 'cost', 'edge',
+                      'believed', 'kelly_fraction', 'assumptions', 'record', 'evidence', 'created_at', 'expires_at')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             signal_id text, market_key text, signal_kind text, prediction_id text, experiment text,
+             experiment_version text, model text, side text, summary text, probability float8, bid float8, ask float8,
+             cost float8, edge float8, believed float8, kelly_fraction float8, assumptions text[], record jsonb,
+             evidence jsonb, created_at text, expires_at text
+         )
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
 create or replace function edge_refuse_kind(p_kind text) returns integer
 language plpgsql as $$
 begin
@@ -269,6 +478,13 @@ begin
         when 'prediction' then edge_land_predictions(p_rows)
         when 'check' then edge_land_checks(p_rows)
         when 'digest' then edge_land_digests(p_rows)
+        when 'match' then edge_land_matches(p_rows)
+        when 'arbitrage' then edge_land_arbitrages(p_rows)
+        when 'signal' then edge_land_signals(p_rows)
+        when 'mark' then edge_land_marks(p_rows)
+        when 'score' then edge_land_scores(p_rows)
+        when 'benchmark_pass' then edge_land_benchmark_passes(p_rows)
+        when 'benchmark_report' then edge_land_benchmark_reports(p_rows)
         else edge_refuse_kind(p_kind)
     end;
 end;

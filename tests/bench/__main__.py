@@ -10,7 +10,18 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import bench_cycle, bench_daemon, bench_llm, bench_matching, bench_parse, bench_patterns, bench_store
+from tests.bench import (
+    bench_benchmark,
+    bench_cycle,
+    bench_daemon,
+    bench_jobs,
+    bench_llm,
+    bench_matching,
+    bench_parse,
+    bench_patterns,
+    bench_scoring,
+    bench_store,
+)
 
 OUT = Path(".bench/results.json")
 
@@ -24,7 +35,10 @@ def main() -> int:
         "patterns": bench_patterns.measure,
         "matching": bench_matching.measure,
         "daemon": bench_daemon.measure,
+        "jobs": bench_jobs.measure,
         "llm": bench_llm.measure,
+        "scoring": bench_scoring.measure,
+        "benchmark": bench_benchmark.measure,
     }
     wanted = sys.argv[1:] or list(known)
     machine = {"python": platform.python_version(), "machine": platform.machine()}

@@ -32,7 +32,8 @@ ROUNDS = 15
 RULES = "This market resolves to Yes if the committee lowers the target range at its meeting on the named day. " * 20
 WORDS = "The move came with 12,500 traded and the book stands at 0.40 to 0.44, so little is left of it. " * 4
 ANSWER = {
-    "market": "M1", "reasoning": WORDS, "edge_explanation": WORDS, "risk_factors": ["a thin book", "the next report"],
+    "market": "M1", "reasoning": WORDS, "what_happened": WORDS, "why_it_matters": WORDS, "leave_it_if": WORDS,
+    "edge_explanation": WORDS, "risk_factors": ["a thin book", "the next report"],
     "recommendation": "GOOD_BET", "confidence": 66, "one_liner": "The market moved on the report.",
     "suggested_position": "YES", "time_sensitivity": "HOURS",
 }  # fmt: skip

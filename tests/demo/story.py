@@ -183,6 +183,7 @@ def _configuration(demo: Demo) -> str:
     if demo.exchange:
         values |= {
             "polymarket_url": demo.exchange["polymarket_url"],
+            "polymarket_clob_url": demo.exchange["clob_url"],
             "kalshi_url": demo.exchange["kalshi_url"],
             "groq_base_url": demo.exchange["groq_url"],
         }
@@ -211,6 +212,10 @@ async def _work(demo: Demo) -> None:
         if tick < n_ticks:
             async with httpx.AsyncClient() as client:
                 (await client.post(f"{demo.exchange['control_url']}/tick")).raise_for_status()
+    with demo.stage("pairs", "which questions are asked on both venues"):
+        await _job(demo, "pairs")
+    with demo.stage("arbitrage", "what pays for certain, net of fees"):
+        await _job(demo, "arbitrage")
     with demo.stage("analyse", "analyse what moved" if demo.groq_key else "analyse: off, no GROQ_API_KEY"):
         await _job(demo, "analyse")
     with demo.stage("digest", "put the day in order" if demo.groq_key else "digest: off, no GROQ_API_KEY"):
@@ -278,7 +283,7 @@ async def _query(demo: Demo) -> None:
             await reader.get(
                 "/v1/markets", expect=401, shown="/v1/markets without a key", headers={"Authorization": ""}
             )
-            for path in ("/openapi.json", "/docs", "/v1/insights", "/v1/digests"):
+            for path in ("/openapi.json", "/docs", "/v1/insights", "/v1/digests", "/v1/arbitrage"):
                 await reader.get(path)
             markets = (await reader.get("/v1/markets") or {}).get("data") or []
             predictions = (await reader.get("/v1/predictions") or {}).get("data") or []
@@ -321,7 +326,7 @@ def _counts(database: Path) -> dict[str, Any]:
                 "SELECT venue, count(*) FROM quotes q JOIN markets m ON m.id = q.market_id GROUP BY venue"
             )
         )
-        tables = ("patterns", "insights", "predictions", "checks", "digests")
+        tables = ("patterns", "insights", "predictions", "checks", "digests", "matches", "arbitrage")
         counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
         return {"markets": per_venue | markets, "quotes": per_venue | quotes, **counts}
     finally:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TICK = timedelta(minutes=15)
 
 _OVER = frozenset({"yes", "no", "void", "unknown"})
+_FEE_RATES = {"Crypto": 0.07, "Sports": 0.05, "Politics": 0.04, "Economics": 0.05}  # the others are free
 _KALSHI_STATUS = {
     "open": "active",
     "unopened": "initialized",
@@ -86,7 +87,10 @@ def _gamma_market(leg: "Leg", happening: "Happening", tick: int, start: datetime
         "clobTokenIds": json.dumps([str(int(digest, 16)), str(int(digest[::-1], 16))]),
         "lastTradePrice": 0,
         "bestAsk": 1,
+        "feesEnabled": happening.category in _FEE_RATES,
     }
+    if happening.category in _FEE_RATES:
+        market |= _gamma_fees(happening.category)
     if fate != "unopened":
         market |= _gamma_prices(leg, fate, tick)
     if over:
@@ -96,6 +100,11 @@ def _gamma_market(leg: "Leg", happening: "Happening", tick: int, start: datetime
     elif fate in ("disputed", "proposed"):
         market["umaResolutionStatus"] = fate
     return market
+
+
+def _gamma_fees(category: str) -> dict[str, Any]:
+    schedule = {"exponent": 1, "rate": _FEE_RATES[category], "takerOnly": True, "rebateRate": 0.25}
+    return {"feeType": f"{category.lower()}_fees", "feeSchedule": schedule}
 
 
 def _gamma_prices(leg: "Leg", fate: str, tick: int) -> dict[str, Any]:

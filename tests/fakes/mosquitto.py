@@ -6,7 +6,7 @@ Law: see tests/fakes/process.py. The broker's log names each client that comes a
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -18,14 +18,18 @@ needs_mosquitto = pytest.mark.skipif(
 
 
 class Mosquitto(ServerProcess):
-    """One broker. With `users` everybody must sign in, else anybody may; a change counts from the next start."""
+    """One broker. With `users` everybody must sign in, else anybody may; a change counts from the next start.
+
+    `rights` are lines of an access list ("topic read oddsd/#"); without them everybody may everything.
+    """
 
     program = "mosquitto"
     ready_words = " running"
 
-    def __init__(self, *, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, users: Mapping[str, str] | None = None, rights: Sequence[str] = ()) -> None:
         super().__init__()
         self.users = dict(users or {})
+        self.rights = list(rights)
 
     def prepare(self) -> list[str]:
         """Write the configuration and the password file."""
@@ -36,9 +40,17 @@ class Mosquitto(ServerProcess):
             lines += ["allow_anonymous false", f"password_file {self._write_passwords()}"]
         else:
             lines.append("allow_anonymous true")
+        if self.rights:
+            lines.append(f"acl_file {self._write_rights()}")
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return ["-c", str(configuration)]
+
+    def _write_rights(self) -> str:
+        rights = self.folder / "rights"
+        rights.write_text("\n".join(self.rights) + "\n", encoding="utf-8")
+        rights.chmod(0o600)
+        return str(rights)
 
     def _write_passwords(self) -> str:
         passwords = self.folder / "passwords"

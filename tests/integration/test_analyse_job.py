@@ -15,9 +15,10 @@ from agent.store.insights import load_insights_since
 from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
 from agent.store.patterns import save_patterns
+from agent.store.predictions import append_predictions
 from agent.store.quotes import save_quotes
-from sync.records import Insight, Recommendation
-from tests.factories import NOON, make_market, make_pattern, make_quote
+from sync.records import FeeTerms, Insight, Position, Recommendation
+from tests.factories import NOON, make_market, make_pattern, make_prediction, make_quote
 from tests.fakes.groq import GroqServer
 
 DEFAULTS = AnalyseOptions()
@@ -79,7 +80,26 @@ async def test_a_pattern_becomes_an_insight_with_our_numbers(store, groq, save, 
     assert insight.cost_usd > 0
     assert insight.created_at < insight.expires_at <= NOON + timedelta(days=14)
     assert insight.actionable == (insight.confidence > 60 and not insight.clamps)
+    assert all((insight.one_liner, insight.what_happened, insight.why_it_matters, insight.leave_it_if))
     assert len(groq.calls) == 1
+
+
+async def test_the_edge_a_reader_sees_is_computed_from_our_forecast(store, groq, save, analyse):
+    """0.70 - 0.44 - 0.07 x 0.44 x 0.56 for YES, 0.30 - 0.60 - 0.07 x 0.60 x 0.40 for NO; the model is told both."""
+    key = "kalshi:KXFED-1"
+    kalshi = {"fees": FeeTerms(kind="quadratic", multiplier=Decimal(1))}
+    await save(make_pattern(market_key=key), markets=[key], quotes=[make_quote(market_key=key)], **kalshi)
+    async with store.write() as tx:
+        await append_predictions(tx, [make_prediction(market_key=key, probability_yes=0.70)])
+
+    await analyse()
+
+    (insight,) = await insights_of(store)
+    by_side = {Position.YES: 0.242752, Position.NO: -0.3168, Position.WAIT: None}
+    assert insight.probability_yes == 0.70
+    assert insight.edge == by_side[insight.suggested_position]
+    assert "edge of YES by our forecast, after its ask and fee: 0.242752" in groq.prompts[0]
+    assert "edge of NO by our forecast, after its ask and fee: -0.3168" in groq.prompts[0]
 
 
 async def test_insight_and_its_parcel_are_one_transaction(store, groq, save, analyse, monkeypatch):
@@ -199,7 +219,8 @@ async def test_hostile_rules_and_a_spoilt_answer_reach_nobody(store, groq, save,
     (prompt,) = groq.prompts
     assert "<|im_start|>" not in prompt
     assert "\u202e" not in prompt
-    for text in (insight.reasoning, insight.one_liner, insight.edge_explanation):
+    told = (insight.what_happened, insight.why_it_matters, insight.leave_it_if)
+    for text in (insight.reasoning, insight.one_liner, insight.edge_explanation, *told):
         assert "evil.example" not in text
         assert "<" not in text
         assert "@everyone" not in text
@@ -211,13 +232,12 @@ async def test_a_stale_book_lowers_every_bold_verdict(store, groq, save, analyse
     keys = [f"polymarket:0x{i}" for i in range(12)]
     await save(*(make_pattern(pattern_id=f"p{i}", market_key=key) for i, key in enumerate(keys)), markets=keys)
     clock.forward(hours=1)
+    groq.fault("obeyed", times=12)  # STRONG_BET, ACT_NOW
 
     await analyse(options=AnalyseOptions(per_run=12))
 
     insights = await insights_of(store)
     assert len(insights) == 12
     assert not {i.recommendation for i in insights} & {Recommendation.STRONG_BET, Recommendation.GOOD_BET}
-    lowered = [i for i in insights if i.clamps]
-    assert lowered  # the service's answers are spread over the vocabulary, so some were bold
-    assert all("last seen more than 20 minutes ago" in " ".join(i.clamps) for i in lowered)
-    assert not any(i.actionable for i in lowered)
+    assert all("last seen more than 20 minutes ago" in " ".join(i.clamps) for i in insights)
+    assert not any(i.actionable for i in insights)

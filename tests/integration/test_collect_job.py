@@ -10,6 +10,7 @@ import pytest
 from agent.core.patterns.base import Board, Detector, Finding
 from agent.core.patterns.registry import BUILT_IN
 from agent.core.selection import Question
+from agent.desk.why import load_why, render
 from agent.errors import VenueUnavailable
 from agent.jobs.collect import collect_job
 from agent.jobs.ledger import Trigger
@@ -64,6 +65,7 @@ class Listed:
                 rejects=page.rejects,
                 n_records=page.n_records,
                 n_dropped=page.n_dropped,
+                age_s=page.age_s,
                 body=page.body,
             )
 
@@ -134,6 +136,23 @@ async def test_rejects_are_kept_by_hash_and_counted(desk):
     assert first.counts["kalshi_rejects"] == 1
     (row,) = await desk.store.reader.fetch("SELECT n_seen, path, reason FROM rejects")
     assert tuple(row) == (2, "$.events[0].markets[1]", "yes_bid: price outside 0..1: '7.0000'")
+
+
+async def test_a_book_out_of_a_cache_is_as_old_as_the_cache(desk):
+    """Polymarket's edge hands out pages of up to five minutes: what was cached was not seen now."""
+    cached = gamma({})
+    cached.held(219.0)
+    result = await desk.collect([cached], [kalshi({})])
+
+    seen = await load_seen_at(desk.store.reader, ["polymarket:0x0", "kalshi:KXNBA-27-0"])
+    now = desk.clock()
+    assert seen == {"polymarket:0x0": now - timedelta(seconds=219), "kalshi:KXNBA-27-0": now}
+    assert {name: n for name, n in result.counts.items() if "cache" in name} == {"polymarket_cache_age_s": 219}
+    said = {one.market_key: render([one]).splitlines()[1] for one in await load_why(desk.store.reader, "win")}
+    assert said == {
+        "polymarket:0x0": "  seen     book as of 2026-11-21 12:11:21 UTC, out of a cache that had held it for 219 s",
+        "kalshi:KXNBA-27-0": "  seen     book as of 2026-11-21 12:15:00 UTC",
+    }
 
 
 async def test_unchanged_is_not_unseen(desk):

@@ -5,13 +5,16 @@ from datetime import timedelta
 import pytest
 
 from agent.core.patterns.base import Guard
+from agent.core.patterns.cross_venue_gap import CrossVenueGap
 from agent.core.patterns.event_sum import EventSum
 from agent.core.patterns.registry import BUILT_IN
+from agent.jobs import collect
 from agent.jobs.collect import detect
 from agent.store.markets import save_markets
-from agent.store.quotes import save_quotes
-from sync.records import MarketStatus, Resolution
-from tests.factories import make_market, make_quote
+from agent.store.matches import save_matches
+from agent.store.quotes import load_boards, save_quotes
+from sync.records import MarketStatus, Relation, Resolution
+from tests.factories import make_market, make_match, make_quote
 
 RESOLVED = MarketStatus.RESOLVED
 LEGS = ("polymarket:0xa", "polymarket:0xb", "polymarket:0xc")
@@ -74,3 +77,42 @@ async def test_all_detectors_run_over_a_store(dear, clock):
     unit = await detect(dear, BUILT_IN, clock.now - timedelta(minutes=1))
 
     assert unit.value >= 2
+
+
+@pytest.fixture
+async def twins(store, clock):
+    """One question on two venues, a day of shared looks behind them, each in an event of many."""
+    pair = ("kalshi:A", "polymarket:0xa")
+    for _ in range(6):
+        await put(store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.40) for key in pair))
+        clock.forward(minutes=15)
+        await put(store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.41) for key in pair))
+        clock.forward(minutes=15)
+    async with store.write() as tx:
+        await save_matches(tx, [make_match(kalshi_key=pair[0], polymarket_key=pair[1])])
+    return store
+
+
+@pytest.mark.parametrize("board_markets", [2_000, 1])
+async def test_a_pair_lands_on_one_board_and_its_gap_is_said(twins, clock, monkeypatch, board_markets):
+    """Boards are cut by event, and only one side moved: its twin must be there all the same."""
+    monkeypatch.setattr(collect, "BOARD_MARKETS", board_markets)
+    await put(twins, {"market_key": "kalshi:Z", "event_id": "other"}, bids=[("kalshi:Z", 0.5)])
+    await put(twins, {"market_key": "polymarket:0xa", "event_id": "xa"}, bids=[("polymarket:0xa", 0.55)])
+
+    unit = await detect(twins, [CrossVenueGap()], clock.now - timedelta(minutes=1))
+
+    assert unit.value == 1
+    rows = await load_boards(twins.reader, touched_since=clock.now - timedelta(minutes=1), at_most=board_markets)
+    assert [len(board) for board in rows] == ([3] if board_markets > 3 else [2, 1])
+
+
+async def test_a_pair_of_two_questions_is_not_compared(twins, clock):
+    """A verdict that changed takes the gap away with it."""
+    async with twins.write() as tx:
+        await save_matches(
+            tx, [make_match(kalshi_key="kalshi:A", polymarket_key="polymarket:0xa", relation=Relation.DIFFERENT)]
+        )
+    await put(twins, {"market_key": "polymarket:0xa", "event_id": "xa"}, bids=[("polymarket:0xa", 0.55)])
+
+    assert (await detect(twins, [CrossVenueGap()], clock.now - timedelta(minutes=1))).value == 0

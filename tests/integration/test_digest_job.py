@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.selection import Thresholds
 from agent.jobs.analyse import AnalyseOptions, analyse_job
@@ -13,6 +14,7 @@ from agent.jobs.digest import digest_job, gather
 from agent.jobs.runner import JobSpec, Runner
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions
+from agent.store.arbitrage import save_arbitrage
 from agent.store.digests import load_digest, save_digest
 from agent.store.insights import load_insights_since, save_insight
 from agent.store.markets import save_markets
@@ -20,8 +22,17 @@ from agent.store.outbox import load_backlog
 from agent.store.patterns import save_patterns
 from agent.store.predictions import append_predictions
 from agent.store.quotes import save_quotes
-from sync.records import Recommendation
-from tests.factories import NOON, make_digest, make_insight, make_market, make_pattern, make_prediction, make_quote
+from sync.records import ArbitrageStatus, Recommendation
+from tests.factories import (
+    NOON,
+    make_arbitrage,
+    make_digest,
+    make_insight,
+    make_market,
+    make_pattern,
+    make_prediction,
+    make_quote,
+)
 from tests.fakes.groq import GroqServer
 
 DAY = date(2026, 11, 21)
@@ -66,7 +77,7 @@ def write_digest(store, groq, clock):
     async def run(*, slot=NOON, trigger="timer", **over):
         async with Gateway(store, GatewayOptions(**{"api_key": "k", "base_url": groq.url, **over})) as gateway:
             job = digest_job(store, gateway)
-            spec = JobSpec(name="digest", run=job, schedule="0 8 * * *", missed="latest", timeout_s=60)
+            spec = JobSpec(name="digest", run=job, schedule="0 8,14 * * *", missed="latest", timeout_s=60)
             return await Runner(store, clock, [spec], {}, jitter=lambda: 0.0).run("digest", slot, trigger)
 
     return run
@@ -230,6 +241,39 @@ async def test_a_used_up_share_is_a_shortage_and_said(groq, findings, write_dige
 
     assert (result.state, groq.calls) == ("partial", [])
     assert "no digest for 2026-11-21: the digest share of the daily cap is used up" in result.reason
+
+
+async def test_a_day_whose_model_was_away_has_its_digest_at_the_second_slot(store, groq, findings, write_digest, clock):
+    """Away at eight, back at two: the page is late and not lost; a day that is over is not made up for."""
+    groq.fault("extra_field", times=2)
+    first = await write_digest(slot=NOON - timedelta(hours=4))
+    clock.forward(hours=2)
+
+    second = await write_digest(slot=NOON + timedelta(hours=2))
+    third = await write_digest(slot=NOON + timedelta(hours=2, minutes=1), trigger="hand")
+
+    assert (first.state, second.state, second.counts["written"], third.counts["skipped"]) == ("failed", "ok", 1, 1)
+    assert (await load_digest(store.reader, DAY)).day == DAY
+
+
+async def test_what_pays_for_certain_stands_in_the_digest(store, findings, write_digest):
+    """Reckoned by us, no model asked, and its titles cannot become markup."""
+    leg, other = make_arbitrage().legs
+    hostile = replace(other, title="[win](https://evil.example/x) *NO*")
+    ended = make_arbitrage(arbitrage_id="old", status=ArbitrageStatus.EXPIRED)
+    async with store.write() as tx:
+        await save_arbitrage(tx, [make_arbitrage(legs=(leg, hostile)), ended])
+
+    await write_digest()
+
+    digest = await load_digest(store.reader, DAY)
+    (line,) = digest.arbitrage
+    assert line.market_keys == ("kalshi:FED-CUT", "polymarket:0xfed0")
+    assert line.net_edge == pytest.approx(0.0732)
+    assert "net 7.9 % on 92.68 USD, 50 % sure" in line.summary
+    section = digest.markdown.split("## Arbitrage")[1]
+    assert "(net 0.073 a contract)" in section
+    assert "[win](" not in section
 
 
 async def test_no_valid_answer_is_no_digest(store, groq, findings, write_digest):

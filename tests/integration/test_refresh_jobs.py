@@ -13,6 +13,7 @@ from agent.store.history import load_fees
 from agent.store.markets import load_markets, save_markets
 from agent.store.patterns import save_patterns
 from agent.store.predictions import append_predictions
+from agent.store.resolutions import load_watched_events
 from agent.venues.base import SeriesFees
 from sync.records import Market, MarketStatus, Resolution, Venue
 from tests.conftest import ManualClock
@@ -69,6 +70,32 @@ async def test_events_with_open_forecasts_or_fresh_patterns_are_read_again(refre
     held = (await load_markets(refresh.store.reader, [MARKET_KEY]))[MARKET_KEY]
     assert (held.status, held.category) == (MarketStatus.CLOSED, "Economics")
     assert (result.state, result.counts["changed"], result.counts["missing"]) == ("ok", 1, 1)
+
+
+async def test_the_watch_list_is_read_again_first_whatever_its_words_mean(store: Store, clock: ManualClock) -> None:
+    """A market key, a venue's own id or an event id: the same words open the gates of selection."""
+    desk = Desk()
+    keys = {
+        "by-key": "polymarket:0x1",
+        "by-id": "polymarket:0x2",
+        "by-event": "polymarket:0x3",
+        "not": "polymarket:0x4",
+    }
+    markets = [make_market(market_key=key, event_id=name) for name, key in keys.items()]
+    over = make_market(market_key="polymarket:0x5", event_id="over", status=MarketStatus.RESOLVED)
+    foreign = make_market(market_key="kalshi:by-event", event_id="elsewhere")
+    async with store.write() as tx:
+        await save_markets(tx, [*markets, over, foreign])
+        await save_patterns(tx, [make_pattern(market_key=keys["not"], detected_at=clock())])
+    watch = ("polymarket:0x1", "0x2", "by-event", "over", "0x5", "nobody")
+
+    events = await load_watched_events(store.reader, Venue.POLYMARKET, clock(), 3, watch)
+    assert sorted(events) == ["by-event", "by-id", "by-key"]
+
+    job = refresh_events_job(store, {Venue.POLYMARKET: desk}, watch)
+    spec = JobSpec(name="refresh-events", run=job, schedule="0 6 * * *", missed="latest", timeout_s=60)
+    await Runner(store, clock, [spec], {}, jitter=lambda: 0.0).run("refresh-events", clock())
+    assert sorted(desk.asked) == ["by-event", "by-id", "by-key", "not"]
 
 
 async def test_a_refresh_that_fails_says_so(refresh: Refresh) -> None:

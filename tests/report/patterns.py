@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.patterns.registry import BUILT_IN
+from agent.replay.series import Series, load_all
 from tests.report.replay import noise, replay, shuffled
-from tests.report.series import Series, load_all
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 SEED = 20261121

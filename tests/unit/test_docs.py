@@ -81,7 +81,8 @@ def test_tiers_are_documented_as_the_code_has_them():
         insights = "all" if right.insights_per_day is None else f"{right.insights_per_day} of the day"
         row = (
             f"| {tier} | {', '.join(right.series_intervals)} | {right.price_delay_s // 60} min | {insights} |"
-            f" {'yes' if right.predictions else 'no'} | {right.requests_per_minute} |"
+            f" {'yes' if right.predictions else 'no'} | {'yes' if right.arbitrage else 'no'} |"
+            f" {'yes' if right.signals else 'no'} | {right.requests_per_minute} |"
         )
         assert row in API
 

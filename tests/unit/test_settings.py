@@ -105,3 +105,28 @@ def test_defaults_alone_are_a_good_configuration():
 
     assert settings.database_url is None
     assert settings.venues == ("polymarket", "kalshi")
+
+
+def test_a_promised_credential_that_did_not_come_is_named_once(monkeypatch, tmp_path):
+    """An old systemd ignores LoadCredential= without a word, and a missing file arrives as a blank: never run without."""
+    (tmp_path / "database_url").write_text("\n")
+    (tmp_path / "groq_api_key").write_text("gsk-there")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("ODDSD_CREDENTIALS_EXPECTED", "groq_api_key,database_url,mqtt_password")
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["credential database_url", "credential mqtt_password"]
+
+
+def test_an_experiments_table_and_models_nobody_configured(tmp_path):
+    """A revision and a pin by name; a model that would never be asked is a fault, in words."""
+    file = tmp_path / "oddsd.toml"
+    file.write_text('[experiments.single_model]\nrevision = "2"\npinned = true\n')
+    one = load_settings(file).experiments["single_model"]
+
+    assert (one.revision, one.pinned) == ("2", True)
+    file.write_text('predict_models = ["openai/gpt-oss-200b"]\n')
+    with pytest.raises(ConfigError, match="gpt-oss-200b is neither ai_model nor one of ai_fallback_models"):
+        load_settings(file)

@@ -3,7 +3,23 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.records import Check, Digest, Insight, Market, Pattern, Prediction, Quote
+from sync.records import (
+    Arbitrage,
+    BenchmarkPass,
+    BenchmarkReport,
+    Check,
+    Digest,
+    Insight,
+    Mark,
+    Market,
+    Match,
+    Pattern,
+    Prediction,
+    Quote,
+    Score,
+    Signal,
+    Travelling,
+)
 from tests import factories
 
 NOW = datetime.now(UTC).replace(microsecond=250_000)
@@ -70,6 +86,38 @@ def make_digest(**changes: Any) -> Digest:
     return factories.make_digest(**{"digest_id": "dig-1", "day": NOW.date(), "created_at": NOW} | changes)
 
 
-def make_one_of_each() -> list[Market | Quote | Pattern | Insight | Prediction | Check | Digest]:
+def make_match(**changes: Any) -> Match:
+    return factories.make_match(**{"match_id": "mat-1", "kalshi_key": KEY, "judged_at": NOW} | changes)
+
+
+def make_arbitrage(**changes: Any) -> Arbitrage:
+    return factories.make_arbitrage(**{"arbitrage_id": "arb-1", "detected_at": NOW, "computed_at": NOW} | changes)
+
+
+def make_mark(**changes: Any) -> Mark:
+    return factories.make_mark(
+        **{"prediction_id": "prd-1", "market_key": KEY, "due_at": NOW, "marked_at": NOW, "seen_at": NOW} | changes
+    )
+
+
+def make_score(**changes: Any) -> Score:
+    return factories.make_score(**{"prediction_id": "prd-1", "market_key": KEY, "scored_at": NOW} | changes)
+
+
+def make_benchmark_pass(**changes: Any) -> BenchmarkPass:
+    return factories.make_benchmark_pass(**{"pass_id": "bpa-1", "checked_at": NOW} | changes)
+
+
+def make_benchmark_report(**changes: Any) -> BenchmarkReport:
+    return factories.make_benchmark_report(**{"report_id": "bre-1", "made_at": NOW} | changes)
+
+
+def make_signal(**changes: Any) -> Signal:
+    ours = {"signal_id": "sig-1", "market_key": KEY, "created_at": NOW, "expires_at": NOW + timedelta(hours=24)}
+    return factories.make_signal(**ours | changes)
+
+
+def make_one_of_each() -> list[Travelling]:
     known = [make_market(), make_quote(), make_pattern(), make_insight(), make_prediction(), make_check()]
-    return [*known, make_digest()]
+    benchmarked = [make_mark(), make_score(), make_benchmark_pass(), make_benchmark_report()]
+    return [*known, make_digest(), make_match(), make_arbitrage(), *benchmarked, make_signal()]

@@ -13,12 +13,25 @@ from cloudapi.app import HANDLERS
 from cloudapi.queries.accounts import revoke_key
 from cloudapi.queries.prices import Series
 from cloudapi.tiers import ENTITLEMENTS, UPGRADE_PROMPT, Interval, Tier
-from sync.records import Check, Digest, Insight, Market, MarketStatus, Prediction, Quote, Venue
+from sync.records import (
+    Arbitrage,
+    ArbitrageKind,
+    ArbitrageStatus,
+    Check,
+    Digest,
+    Insight,
+    Market,
+    MarketStatus,
+    Prediction,
+    Quote,
+    Venue,
+)
 from tests.fakes.postgres import EmbeddedPostgres
 from tests.integration.cloud.conftest import Clock, Replica
 from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import (
     NOW,
+    make_arbitrage,
     make_check,
     make_digest,
     make_insight,
@@ -35,9 +48,15 @@ PATHS = {
     "/v1/markets/kalshi:KXRAIN-26/series",
     "/v1/insights",
     "/v1/digests",
+    "/v1/arbitrage",
+    "/v1/signals",
     "/v1/predictions",
     "/v1/predictions/prd-1",
     "/v1/predictions/prd-1/benchmarks",
+    "/v1/predictions/prd-1/marks",
+    "/v1/benchmark/summary",
+    "/v1/experiments",
+    "/v1/experiments/single_model/report",
 }
 PUBLIC = {"/health", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 
@@ -48,6 +67,11 @@ REFUSALS = [
     ("/v1/markets/kalshi:NOPE/series", 404, "not-found"),
     ("/v1/predictions/nope", 404, "not-found"),
     ("/v1/predictions/nope/benchmarks", 404, "not-found"),
+    ("/v1/predictions/nope/marks", 404, "not-found"),
+    ("/v1/experiments/nope/report", 404, "not-found"),
+    ("/v1/leaderboard", 404, "not-found"),
+    ("/v1/leaderboard?sort=luck", 422, "invalid"),
+    ("/v1/benchmark/summary?cursor=%00", 400, "bad-cursor"),
     ("/v1/markets?limit=0", 422, "invalid"),
     ("/v1/markets?limit=101", 422, "invalid"),
     ("/v1/markets?limit=many", 422, "invalid"),
@@ -55,6 +79,12 @@ REFUSALS = [
     ("/v1/markets?cursor=bm90IG91cnM", 400, "bad-cursor"),
     ("/v1/insights?cursor=%00", 400, "bad-cursor"),
     ("/v1/digests?cursor=%00", 400, "bad-cursor"),
+    ("/v1/arbitrage?cursor=%00", 400, "bad-cursor"),
+    ("/v1/signals?cursor=%00", 400, "bad-cursor"),
+    ("/v1/signals?kind=TIP", 422, "invalid"),
+    ("/v1/arbitrage?status=gone", 422, "invalid"),
+    ("/v1/arbitrage?kind=FREE_LUNCH", 422, "invalid"),
+    ("/v1/arbitrage?min_net_edge=-1", 422, "invalid"),
     ("/v1/insights?since=2026-01-01T00:00:00", 422, "invalid"),
     ("/v1/insights?since=yesterday", 422, "invalid"),
     ("/v1/markets/kalshi:X/series?interval=2h", 422, "invalid"),
@@ -75,7 +105,7 @@ async def land(edge: HandEdge, replica: Replica, records: list[Any]) -> None:
 
 async def test_what_landed_is_what_is_served(edge: HandEdge, replica: Replica) -> None:
     """One definition of a record: the store saves it, the wire carries it, the API returns it unchanged."""
-    market, quote, _, insight, prediction, check, digest = records = make_one_of_each()
+    market, quote, _, insight, prediction, check, digest, _, arbitrage, *_ = records = make_one_of_each()
     await land(edge, replica, records)
 
     bodies = {path: (await replica.get(path)).content for path in PATHS}
@@ -87,6 +117,7 @@ async def test_what_landed_is_what_is_served(edge: HandEdge, replica: Replica) -
     assert msgspec.convert(listed["/v1/markets"], list[Market]) == [market]
     assert msgspec.convert(listed["/v1/insights"], list[Insight]) == [insight]
     assert msgspec.convert(listed["/v1/digests"], list[Digest]) == [digest]
+    assert msgspec.convert(listed["/v1/arbitrage"], list[Arbitrage]) == [arbitrage]
     assert msgspec.convert(listed["/v1/predictions"], list[Prediction]) == [prediction]
     assert msgspec.convert(listed["/v1/predictions/prd-1/benchmarks"], list[Check]) == [check]
 
@@ -101,6 +132,7 @@ async def test_every_route_under_v1_needs_a_key(replica: Replica) -> None:
 
     for template in sorted(templates - PUBLIC):
         path = template.replace("{market_id:str}", "kalshi:X").replace("{prediction_id:str}", "x")
+        path = path.replace("{experiment:str}", "x")
         for headers in ({}, {"authorization": "Bearer odds_live_invented"}, {"authorization": "Basic eDp5"}):
             response = await replica.get(path, tier=None, headers=headers)
             assert response.status_code == 401, path
@@ -384,11 +416,13 @@ async def test_insight_pages_break_ties_of_time(edge: HandEdge, replica: Replica
     assert sorted(seen) == [f"i{i}" for i in range(7)]
 
 
-async def test_predictions_need_premium(edge: HandEdge, replica: Replica) -> None:
-    """Warm as pro, read as basic: 403 on every route that shows a forecast, with the tier that would do."""
+async def test_predictions_and_arbitrage_need_premium(edge: HandEdge, replica: Replica) -> None:
+    """Warm as pro, read as basic: 403 on every route that shows one, with the tier that would do."""
     await land(edge, replica, make_one_of_each())
 
-    for path in ("/v1/predictions", "/v1/predictions/prd-1", "/v1/predictions/prd-1/benchmarks", "/v1/digests"):
+    forecasts = ("/v1/predictions", "/v1/predictions/prd-1", "/v1/predictions/prd-1/benchmarks", "/v1/digests")
+    benchmark = ("/v1/predictions/prd-1/marks", "/v1/benchmark/summary", "/v1/experiments")
+    for path in (*forecasts, *benchmark, "/v1/arbitrage"):
         assert (await replica.get(path)).status_code == 200
         refused = await replica.get(path, tier=Tier.BASIC)
         assert refused.status_code == 403
@@ -420,6 +454,43 @@ async def test_digests_page_newest_first_and_one_that_lands_is_seen(edge: HandEd
     assert [row["digest_id"] for row in first["data"] + rest["data"]] == [f"dig-{i}" for i in (4, 3, 2, 1, 0)]
     assert (first["has_more"], rest["has_more"]) == (True, False)
     assert newest["data"][0]["digest_id"] == "dig-9"
+
+
+async def test_arbitrage_is_shown_as_it_stands_now(edge: HandEdge, replica: Replica) -> None:
+    """A late batch must not revive what has ended, and an ended one is there for who asks for it."""
+    ended = make_arbitrage(computed_at=NOW, status=ArbitrageStatus.EXPIRED, ended_reason="gone")
+    await land(edge, replica, [ended])
+    await land(edge, replica, [make_arbitrage(computed_at=NOW - timedelta(minutes=15))])
+
+    assert (await replica.get("/v1/arbitrage")).json()["data"] == []
+    (shown,) = (await replica.get("/v1/arbitrage?status=EXPIRED")).json()["data"]
+    assert (shown["status"], shown["ended_reason"]) == ("EXPIRED", "gone")
+
+
+async def test_arbitrage_is_narrowed_and_pages_newest_first(edge: HandEdge, replica: Replica) -> None:
+    """A reader follows one market, or wants the wide ones only; a cursor keeps what it was made with."""
+    found = [
+        make_arbitrage(arbitrage_id=f"arb-{i}", detected_at=NOW - timedelta(minutes=i), net_edge=0.02 + i / 100)
+        for i in range(5)
+    ]
+    hedge = make_arbitrage(
+        arbitrage_id="arb-h", arbitrage_kind=ArbitrageKind.HEDGE, legs=found[0].legs[:1], net_edge=0.03,
+        detected_at=NOW - timedelta(hours=1),
+    )  # fmt: skip
+    await land(edge, replica, [*found, hedge])
+
+    async def ids(query: str) -> list[str]:
+        return [row["arbitrage_id"] for row in (await replica.get(f"/v1/arbitrage?{query}")).json()["data"]]
+
+    first = (await replica.get("/v1/arbitrage?limit=4")).json()
+    rest = (await replica.get(f"/v1/arbitrage?limit=4&cursor={first['next_cursor']}")).json()
+    assert [row["arbitrage_id"] for row in first["data"] + rest["data"]] == [*(f"arb-{i}" for i in range(5)), "arb-h"]
+    assert await ids("kind=HEDGE") == ["arb-h"]
+    assert await ids("min_net_edge=0.05") == ["arb-3", "arb-4"]
+    assert await ids("market=polymarket:0xfed0") == [f"arb-{i}" for i in range(5)]
+    assert await ids("market=polymarket:0xnone") == []
+    refused = await replica.get(f"/v1/arbitrage?limit=4&kind=HEDGE&cursor={first['next_cursor']}")
+    assert refused.status_code == 400
 
 
 # ---------------------------------------------------------------- caching, keys, limits, health

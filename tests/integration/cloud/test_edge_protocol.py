@@ -13,13 +13,20 @@ from sync.records import MarketStatus, Record
 from tests.integration.cloud.edge import HandEdge, encode
 from tests.integration.cloud.made import (
     NOW,
+    make_arbitrage,
+    make_benchmark_pass,
+    make_benchmark_report,
     make_check,
     make_digest,
     make_insight,
+    make_mark,
     make_market,
+    make_match,
     make_one_of_each,
     make_prediction,
     make_quote,
+    make_score,
+    make_signal,
 )
 
 
@@ -27,13 +34,17 @@ async def test_every_kind_lands_once_and_adds_up(edge: HandEdge, owner: asyncpg.
     """The conservation law: what was acknowledged is there, no more and no less."""
     await edge.hello()
 
+    n_sent = len(make_one_of_each())
     receipt = await edge.send(make_one_of_each())
 
-    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == ("applied", 7, 0, 0)
+    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == ("applied", n_sent, 0, 0)
     landed = await count_landed(owner)
     assert (landed.markets, landed.quotes, landed.patterns) == (1, 1, 1)
     assert (landed.insights, landed.predictions, landed.checks, landed.digests) == (1, 1, 1, 1)
-    assert landed.rows == landed.acked == 7
+    assert (landed.matches, landed.arbitrage_looks) == (1, 1)
+    assert (landed.marks, landed.scores, landed.benchmark_passes, landed.benchmark_reports) == (1, 1, 1, 1)
+    assert landed.signals == 1
+    assert landed.rows == landed.acked == n_sent
     assert landed.adds_up
     assert landed.unpartitioned == 0
 
@@ -54,14 +65,14 @@ async def test_same_batch_again_is_a_duplicate_with_the_first_receipt(
 ) -> None:
     """A lost receipt is asked for again; the answer must be the one that was lost."""
     await edge.hello()
-    rows = encode(make_one_of_each())
-    first = await edge.apply(1, 7, rows)
+    n, rows = len(make_one_of_each()), encode(make_one_of_each())
+    first = await edge.apply(1, n, rows)
 
-    again = await edge.apply(1, 7, rows)
+    again = await edge.apply(1, n, rows)
 
     assert again["result"] == "duplicate"
     assert {**again, "result": "applied"} == first
-    assert (await count_landed(owner)).rows == 7
+    assert (await count_landed(owner)).rows == n
 
 
 async def test_same_batch_twice_at_once_is_applied_once(dsns: tuple[str, str], edge: HandEdge) -> None:
@@ -215,6 +226,18 @@ POISON = {
     "object where a digest's list belongs": spoiled(make_digest(), '"avoid":[]', '"avoid":{}'),
     "mood outside the vocabulary": spoiled(make_digest(), '"CALM"', '"EUPHORIC"'),
     "digest without its text": spoiled(make_digest(), '"markdown"', '"html"'),
+    "a horizon nobody declared": spoiled(make_mark(), '"24h"', '"25h"'),
+    "an outcome that is none": spoiled(make_score(), '"yes"', '"perhaps"'),
+    "a report that is no object": spoiled(make_benchmark_report(body={}), '"body":{}', '"body":[]'),
+    "a pass with fewer than none": spoiled(make_benchmark_pass(), '"n_paused":0', '"n_paused":-1'),
+    "relation outside the vocabulary": spoiled(make_match(), '"EQUIVALENT"', '"ALIKE"'),
+    "a pair within one venue": spoiled(make_match(), '"polymarket:0xfed0"', '"kalshi:OTHER"'),
+    "arbitrage without legs": encode([make_arbitrage(legs=())]),
+    "a sum without end": spoiled(make_arbitrage(), '"net_usd":"7.32"', '"net_usd":"Infinity"'),
+    "a signal without its record": spoiled(make_signal(), '"record":{', '"rumour":{'),
+    "a record that does not say how much it rests on": spoiled(make_signal(), '"events":12', '"shows":12'),
+    "a signal without assumptions": encode([make_signal(assumptions=())]),
+    "a package of another kind": spoiled(make_arbitrage(), '"CROSS_PLATFORM"', '"FREE_LUNCH"'),
 }
 
 
@@ -264,7 +287,7 @@ async def test_known_rows_are_counted_not_doubled(edge: HandEdge, owner: asyncpg
 
     receipt = await rotated.send([*make_one_of_each(), make_quote("NEW")])
 
-    assert (receipt["inserted"], receipt["known"], receipt["quarantined"]) == (1, 7, 0)
+    assert (receipt["inserted"], receipt["known"], receipt["quarantined"]) == (1, len(make_one_of_each()), 0)
     landed = await count_landed(owner)
     assert landed.quotes == 2
     assert landed.adds_up

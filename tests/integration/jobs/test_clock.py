@@ -403,3 +403,58 @@ async def test_a_job_switched_off_is_not_started_and_not_due(world):
 async def test_the_next_slots_are_known(world):
     """The status screen shows them."""
     assert world.loop().timer.next_due() == {"job": NOON + timedelta(minutes=15)}
+
+
+async def test_a_slot_begins_late_by_its_jitter_and_stays_the_same_slot(world):
+    """Not everybody asks on the minute; the slot's name, by which it is done once, does not move."""
+    loop = world.loop(jitter_s=40.0)
+    loop.timer._runner.jitter = lambda: 0.5
+    loop.timer._late = {"job": timedelta(seconds=20)}
+
+    async with loop.started():
+        await loop.jobs_end()
+        world.clock.now = NOON + timedelta(minutes=15, seconds=19)
+        await loop.look()
+        await loop.jobs_end()
+        assert NOON + timedelta(minutes=15) not in world.slots
+        assert loop.timer.next_due() == {"job": NOON + timedelta(minutes=15, seconds=20)}
+        world.clock.forward(seconds=1)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots[-1] == NOON + timedelta(minutes=15)
+
+
+async def test_jitter_is_drawn_anew_for_each_slot(world):
+    """A fixed offset would be a minute of its own."""
+    shares = iter((0.0, 1.0, 0.5))
+    runner = world.loop(jitter_s=40.0).timer._runner
+    runner.jitter = lambda: next(shares)
+    loop = Loop(runner, world.clock)
+
+    async with loop.started():
+        await loop.jobs_end()
+        first = loop.timer.next_due()["job"]
+        world.clock.now = first
+        await loop.look()
+        await loop.jobs_end()
+
+    assert first == NOON + timedelta(minutes=15, seconds=40)
+    assert loop.timer.next_due()["job"] == NOON + timedelta(minutes=30, seconds=20)
+
+
+@pytest.mark.parametrize(("by", "told"), [(0.4, False), (8 * 3600.0, True), (-60.0, True)])
+async def test_a_clock_that_was_set_is_told(world, capsys, by, told):
+    """What is missed afterwards has its reason in the log; small steps are time being kept."""
+    timer_s = [100.0]
+    loop = world.loop()
+    loop.timer._monotonic = lambda: timer_s[0]
+
+    async with loop.started():
+        await loop.jobs_end()
+        timer_s[0] += 30
+        world.clock.forward(seconds=30 + by)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert ("clock_jumped" in capsys.readouterr().out) is told

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import StoreBusy, StoreError, UnitDead, UnknownJob, VenueRejected, VenueUnavailable
-from agent.jobs.context import CHUNK, TRIES, RunContext, Unit
+from agent.jobs.context import CHUNK, TRIES, Lanes, RunContext, Unit
 from agent.jobs.ledger import load_kept, load_runs
 from agent.store.db import Store
 from agent.store.tx import Tx
@@ -618,3 +618,21 @@ async def test_an_unknown_job_is_refused_with_the_names_that_exist(make_runner):
     with pytest.raises(UnknownJob, match="'colect'") as refused:
         await make_runner(job).run("colect")
     assert refused.value.advice == "the jobs are: job"
+
+
+async def test_a_rate_spreads_what_begins(make_runner, store, clock):
+    """A lane with a rate begins its units evenly, however many places it has."""
+    began = list[float]()
+
+    async def ask(n: int) -> Unit:
+        began.append(asyncio.get_running_loop().time())
+        return Unit(n)
+
+    async def job(ctx: RunContext, slot: datetime) -> None:
+        await ctx.map(range(5), key=str, fn=ask, lane="model")
+
+    runner = make_runner(job)
+    runner.lanes = Lanes({}, {"model": 1200})
+    await runner.run("job")
+
+    assert began[-1] - began[0] >= 4 * 0.05 * 0.9  # 1,200 a minute are 50 ms apart

@@ -8,7 +8,9 @@ from cloudapi.tiers import (
     Interval,
     Tier,
     lowest_tier_with_interval,
+    lowest_tier_with_arbitrage,
     lowest_tier_with_predictions,
+    lowest_tier_with_signals,
 )
 
 
@@ -25,6 +27,8 @@ def test_higher_tier_never_gets_less() -> None:
         assert lower.price_delay_s >= higher.price_delay_s
         assert (lower.insights_per_day or 10**9) <= (higher.insights_per_day or 10**9)
         assert lower.predictions <= higher.predictions
+        assert lower.arbitrage <= higher.arbitrage
+        assert lower.signals <= higher.signals
         assert lower.requests_per_minute < higher.requests_per_minute
 
 
@@ -34,3 +38,5 @@ def test_hint_names_the_first_tier_that_would_do() -> None:
     assert lowest_tier_with_interval(Interval.M5) is Tier.PREMIUM
     assert lowest_tier_with_interval(Interval.RAW) is Tier.PRO
     assert lowest_tier_with_predictions() is Tier.PREMIUM
+    assert lowest_tier_with_arbitrage() is Tier.PREMIUM
+    assert lowest_tier_with_signals() is Tier.PRO

@@ -1,12 +1,14 @@
 """Our rules only ever lower what a model says, and say why."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.clamps import Situation, Verdict, clamp, expiry
+from agent.core.clamps import Situation, Verdict, clamp, edge, expiry
+from agent.core.fees import KalshiFees, PolymarketFees
 from sync.records import MarketStatus, Position, Recommendation, TimeSensitivity
 from tests.factories import NOON, make_market, make_quote
 
@@ -75,8 +77,6 @@ def test_a_market_without_usd_liquidity_is_judged_by_volume_on_kalshi():
         (Position.YES, 0.30, Position.WAIT),
         (Position.NO, 0.30, Position.NO),
         (Position.NO, 0.60, Position.WAIT),
-        (Position.YES, None, Position.YES),
-        (Position.WAIT, 0.60, Position.WAIT),
     ],
 )
 def test_a_lean_inside_spread_and_fees_waits(position, forecast, expected):
@@ -90,6 +90,58 @@ def test_a_lean_inside_spread_and_fees_waits(position, forecast, expected):
 
     assert verdict.position is expected
     assert (verdict.recommendation is Recommendation.CAUTION) == (expected is not position)
+
+
+@pytest.mark.parametrize(
+    ("position", "forecast", "words"),
+    [(Position.YES, None, "no forecast of ours to compute an edge from"), (Position.WAIT, 0.60, "no side is suggested")],
+)
+def test_a_bet_without_a_computed_edge_is_none(position, forecast, words):
+    """What cannot be computed cannot be confirmed; the side itself is a matter of opinion and stays."""
+    said = Verdict(
+        recommendation=Recommendation.GOOD_BET, position=position, sensitivity=TimeSensitivity.ACT_NOW, confidence=70
+    )
+
+    verdict = clamp(said, situation(forecast=forecast))
+
+    assert (verdict.recommendation, verdict.position) == (Recommendation.CAUTION, position)
+    assert verdict.sensitivity is TimeSensitivity.HOURS
+    assert all(words in reason for reason in verdict.clamps)
+    calm = Verdict(
+        recommendation=Recommendation.AVOID, position=position, sensitivity=TimeSensitivity.DAYS, confidence=70
+    )
+    assert clamp(calm, situation(forecast=forecast)) == calm
+
+
+def test_the_lean_is_held_against_the_markets_own_fee():
+    """4 points of spread and 1.75 of Kalshi's fee; a free market leaves more of the same lean."""
+    said = Verdict(
+        recommendation=Recommendation.GOOD_BET, position=Position.YES, sensitivity=TimeSensitivity.DAYS, confidence=70
+    )
+    at_half = {"quote": make_quote(bid=0.48, ask=0.52), "forecast": 0.555}  # leans by 5.5 points
+
+    assert clamp(said, situation(**at_half, fees=KalshiFees())).position is Position.WAIT
+    assert clamp(said, situation(**at_half, fees=PolymarketFees(rate=Decimal(0)))).position is Position.YES
+
+
+@pytest.mark.parametrize(
+    ("position", "over", "expected"),
+    [
+        # 0.60 - 0.44 - 0.07 x 0.44 x 0.56 = 0.142752
+        (Position.YES, {"fees": KalshiFees()}, 0.142752),
+        # (1 - 0.60) - (1 - 0.40) - 0.07 x 0.60 x 0.40 = -0.2168
+        (Position.NO, {"fees": KalshiFees()}, -0.2168),
+        (Position.YES, {}, 0.14),  # nobody told the fee: two cents
+        (Position.WAIT, {"fees": KalshiFees()}, None),
+        (Position.YES, {"forecast": None}, None),
+        (Position.YES, {"quote": make_quote(ask=None, mid=None)}, None),
+        (Position.NO, {"quote": make_quote(bid=None, mid=None)}, None),
+        (Position.YES, {"quote": None}, None),
+    ],
+)
+def test_the_edge_is_ours_by_hand(position, over, expected):
+    """Forecast less the price one would pay less its fee; never a number a model said."""
+    assert edge(position, situation(**over)) == (None if expected is None else pytest.approx(expected))
 
 
 def test_a_nominal_close_in_the_past_is_no_objection():

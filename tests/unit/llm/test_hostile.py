@@ -46,6 +46,9 @@ analyses = st.builds(
     market=st.just("M1"),
     reasoning=hostile,
     edge_explanation=hostile,
+    what_happened=hostile,
+    why_it_matters=hostile,
+    leave_it_if=hostile,
     risk_factors=st.lists(hostile, max_size=8),
     recommendation=st.sampled_from(Recommendation),
     confidence=st.integers(0, 100),
@@ -119,7 +122,8 @@ def test_after_any_answer_an_insight_is_plain_words_our_numbers_and_a_verdict_ou
     assert insight.time_sensitivity is not TimeSensitivity.ACT_NOW
     assert not (insight.actionable and reply.recommendation in (Recommendation.STRONG_BET, Recommendation.GOOD_BET))
     assert (insight.bid, insight.ask, insight.market_key) == (0.02, 0.60, MARKET.market_key)
-    for text in (insight.one_liner, insight.reasoning, insight.edge_explanation, *insight.risk_factors):
+    told = (insight.what_happened, insight.why_it_matters, insight.leave_it_if)
+    for text in (*told, insight.one_liner, insight.reasoning, insight.edge_explanation, *insight.risk_factors):
         assert_plain(text)
         assert UNVERIFIED in text or not re.search(r"\b0\.(77|93)\b", text)
     assert len(insight.risk_factors) <= 5

@@ -19,6 +19,9 @@ SCHEMAS = [ANALYSIS, FORECAST, digest_schema(["M1", "M2"])]
 ANALYSIS_ANSWER = {
     "market": "M1",
     "reasoning": "r",
+    "what_happened": "h",
+    "why_it_matters": "m",
+    "leave_it_if": "l",
     "edge_explanation": "e",
     "risk_factors": ["a"],
     "recommendation": "CAUTION",

@@ -3,6 +3,7 @@
 import pytest
 
 from agent.core.patterns.registry import BUILT_IN
+from agent.replay.series import load_all
 from tests.report.patterns import (
     MAX_NOISE,
     MAX_SHUFFLED,
@@ -15,7 +16,6 @@ from tests.report.patterns import (
     table,
 )
 from tests.report.replay import shuffled
-from tests.report.series import load_all
 
 
 @pytest.fixture(scope="module")

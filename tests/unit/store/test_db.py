@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import SchemaMismatch, StoreBusy, StoreError
-from agent.store import outbox
+from agent.store import db, outbox
 from agent.store.db import Store
 from sync.records import Quote
 
@@ -165,3 +165,22 @@ async def test_a_write_cancelled_as_it_begins_leaves_no_transaction_open(store: 
     async with store.write() as tx:
         await tx.execute("INSERT INTO meta (key, value) VALUES ('after', '1')")
     assert await store.reader.fetch_value("SELECT value FROM meta WHERE key = 'after'") == "1"
+
+
+@pytest.mark.parametrize("left", [".part", ".db"])
+async def test_a_start_killed_between_copy_and_migration_stops_no_later_one(tmp_path: Path, clock, monkeypatch, left):
+    """Half a copy is made anew; a whole one is from before every migration, and stays."""
+    migrations, path = db._migrations(), tmp_path / "oddsd.db"
+    newest = migrations[-1][0]
+    monkeypatch.setattr(db, "_migrations", lambda: migrations[:-1])
+    async with await Store.open(path, clock=clock):
+        pass
+    monkeypatch.undo()
+    (tmp_path / f"oddsd.before-{newest}{left}").write_bytes(b"what a kill left")
+
+    async with await Store.open(path, clock=clock) as store:
+        version = await store.reader.fetch_value("PRAGMA user_version")
+
+    assert version == newest
+    backup = (tmp_path / f"oddsd.before-{newest}.db").read_bytes()
+    assert backup.startswith(b"SQLite format 3" if left == ".part" else b"what a kill left")

@@ -74,6 +74,7 @@ async def test_why_tells_each_question_in_words(held):
     stopped = "not worth analysing: its volume of 24 h of 9 dollars is below 100"
     assert render(await load_why(held.reader, MARKET_KEY)).splitlines() == [
         "polymarket:0xfed0  Will the Fed cut rates in December?",
+        "  seen     no quote of it is stored",
         "  send     its records travel: nothing withholds it",
         f"  analyse  {stopped} (since 2026-11-21 12:00 UTC, gate volume)",
         "  predict  it has not come into the window of a daily run",

@@ -1,6 +1,7 @@
 """What a cycle leaves behind: changes and heartbeats, "unchanged" apart from "not seen", nothing made up."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import msgspec
 
@@ -8,7 +9,8 @@ from agent.store.db import Store
 from agent.store.markets import load_markets, load_open_closing, save_markets
 from agent.store.outbox import load_backlog
 from agent.store.quotes import load_boards, load_history, load_latest_quotes, load_seen_at, save_quotes
-from sync.records import MarketStatus
+from agent.store.resolutions import mark_unlisted
+from sync.records import FeeTerms, MarketStatus, Venue
 from tests.factories import NOON, make_market, make_quote
 
 KEY = "polymarket:0xfed0"
@@ -56,6 +58,18 @@ async def test_a_changed_market_travels_with_its_new_words(store):
     assert (await load_markets(store.reader, [KEY]))[KEY] == changed
 
 
+async def test_changed_fee_terms_are_news_and_come_back_exactly(store):
+    """An edge of a hundredth is decided by them: a fee is a decimal from the venue to the cloud."""
+    terms = FeeTerms(enabled=True, kind="sports_fees_v2", rate=Decimal("0.05"), exponent=Decimal(1))
+    moment = NOON + timedelta(minutes=15)
+    changed = make_market(fetched_at=moment, fees=terms, strike_type="greater", floor_strike=-3.5)
+    await cycle(store, at(0))
+    saved, _ = await cycle(store, (changed, None))
+
+    assert saved.n_changed == 1
+    assert await load_markets(store.reader, [KEY]) == {KEY: changed}
+
+
 async def test_an_older_look_never_overwrites_a_newer_one(store):
     """A clock that goes back, or a cached page, must not turn time round."""
     await cycle(store, at(15, bid=0.5, ask=0.52))
@@ -63,6 +77,29 @@ async def test_an_older_look_never_overwrites_a_newer_one(store):
 
     latest = (await load_latest_quotes(store.reader, [KEY]))[KEY]
     assert (latest.bid, latest.fetched_at) == (0.5, NOON + timedelta(minutes=15))
+
+
+async def test_a_new_look_into_an_old_cache_is_an_older_look(store):
+    """Asked by its id a market is shown fresh; the listing a minute later may come out of a cache."""
+    await cycle(store, at(14, bid=0.5, ask=0.52))
+    await cycle(store, at(15, bid=0.1, ask=0.12, age_s=300.0))
+    latest = (await load_latest_quotes(store.reader, [KEY]))[KEY]
+    assert latest.bid == 0.5
+
+    await cycle(store, at(30, bid=0.6, ask=0.62, age_s=300.0))
+    latest = (await load_latest_quotes(store.reader, [KEY]))[KEY]
+    assert (latest.bid, latest.age_s, latest.fetched_at) == (0.6, 300.0, NOON + timedelta(minutes=30))
+
+
+async def test_a_market_listed_out_of_a_cache_has_not_gone(store):
+    """How old an answer was says how old the book is, not that the market was missing from the listing."""
+    market, _ = at(0)
+    async with store.write() as tx:
+        saved = await save_markets(tx, [market], ages={KEY: 300.0})
+        await save_quotes(tx, [make_quote(age_s=300.0)], saved.ids)
+        assert await mark_unlisted(tx, Venue.POLYMARKET, NOON, NOON) == 0
+
+    assert await load_seen_at(store.reader, [KEY]) == {KEY: NOON - timedelta(minutes=5)}
 
 
 async def test_a_quiet_market_gets_a_heartbeat_each_hour(store):
