@@ -50,7 +50,7 @@ class RetentionSettings(BaseModel):
     raw_days: Days = Field(default=30, description="unreadable and drifted records: time to repair a reader")
     acked_days: Days = Field(default=14, description="batches the cloud holds: it may be restored from a backup")
     runs_days: Days = Field(default=90, description="runs of jobs and their kept results")
-    patterns_days: Days = Field(default=180, description="what the detectors found")
+    patterns_days: Days = Field(default=180, description="what was found: patterns, signals, arbitrage that ended")
     markets_days: Days = Field(
         default=365, description="after the last listing of one that ended and no forecast or insight speaks of"
     )

@@ -43,6 +43,8 @@ def retention_job(store: Store, options: RetentionOptions) -> Job:
             "raw": (retention.prune_raw, options.raw_days),
             "batches": (retention.prune_batches, options.acked_days),
             "patterns": (retention.prune_patterns, options.patterns_days),
+            "signals": (retention.prune_signals, options.patterns_days),
+            "arbitrage": (retention.prune_arbitrage, options.patterns_days),
             "markets": (retention.prune_markets, options.markets_days),
             "runs": (_prune_runs, options.runs_days),
         }

@@ -81,6 +81,23 @@ async def prune_patterns(tx: Tx, before: datetime) -> int:
     )
 
 
+async def prune_signals(tx: Tx, before: datetime) -> int:
+    """Delete signals of long ago."""
+    return await tx.execute(
+        "DELETE FROM signals WHERE signal_id IN (SELECT signal_id FROM signals WHERE created_at < ? LIMIT ?)",
+        (to_ms(before), CHUNK),
+    )
+
+
+async def prune_arbitrage(tx: Tx, before: datetime) -> int:
+    """Delete packages that ended long ago; one that still pays stays whatever its age."""
+    return await tx.execute(
+        "DELETE FROM arbitrage WHERE arbitrage_id IN"
+        " (SELECT arbitrage_id FROM arbitrage WHERE status = 'EXPIRED' AND computed_at < ? LIMIT ?)",
+        (to_ms(before), CHUNK),
+    )
+
+
 async def prune_batches(tx: Tx, before: datetime) -> int:
     """Delete batches the cloud has held for a while; one without an acknowledgement stays whatever its age.
 

@@ -9,6 +9,7 @@ from agent.core.instants import from_ms, to_ms
 from agent.jobs.retention import RetentionOptions, retention_job
 from agent.jobs.runner import JobSpec, Runner, RunResult
 from agent.store import outbox, retention
+from agent.store.arbitrage import save_arbitrage
 from agent.store.db import Store
 from agent.store.insights import save_insight
 from agent.store.markets import load_markets, save_markets
@@ -17,10 +18,20 @@ from agent.store.predictions import append_predictions
 from agent.store.quotes import save_quotes
 from agent.store.raw import save_raw
 from agent.store.rejects import save_rejects
+from agent.store.signals import save_signals
 from agent.venues.base import Reject
-from sync.records import MarketStatus, Venue
+from sync.records import ArbitrageStatus, MarketStatus, Venue
 from tests.conftest import ManualClock
-from tests.factories import MARKET_KEY, make_insight, make_market, make_pattern, make_prediction, make_quote
+from tests.factories import (
+    MARKET_KEY,
+    make_arbitrage,
+    make_insight,
+    make_market,
+    make_pattern,
+    make_prediction,
+    make_quote,
+    make_signal,
+)
 
 QUARTER = timedelta(minutes=15)
 
@@ -201,6 +212,20 @@ async def test_a_market_of_long_ago_goes_unless_a_record_of_ours_speaks_of_it(at
     assert (result.counts["markets_deleted"], result.counts["patterns_deleted"]) == (2, 1)
     held = await load_markets(attic.store.reader, [*keys.values(), "polymarket:0xopen"])
     assert set(held) == {keys["forecast"], keys["insight"], "polymarket:0xopen"}
+
+
+async def test_what_was_found_goes_when_it_is_old_and_over(attic):
+    """A signal is said once; a package that still pays is news whatever its age."""
+    old = {"detected_at": attic.clock(), "computed_at": attic.clock()}
+    ended = make_arbitrage(arbitrage_id="ended", status=ArbitrageStatus.EXPIRED, **old)
+    async with attic.store.write() as tx:
+        await save_arbitrage(tx, [ended, make_arbitrage(arbitrage_id="pays", **old)])
+        await save_signals(tx, [make_signal(created_at=attic.clock())])
+    attic.clock.forward(days=181)
+    result = await attic.run()
+
+    assert (result.counts["arbitrage_deleted"], result.counts["signals_deleted"]) == (1, 1)
+    assert await attic.store.reader.fetch_value("SELECT arbitrage_id FROM arbitrage") == "pays"
 
 
 async def test_old_runs_go_and_the_file_shrinks(attic):

@@ -7,6 +7,7 @@ tokens in common, keys), never by when it came. Holds readings between ticks, so
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from heapq import nsmallest
 from math import log
 from typing import Final
@@ -85,7 +86,7 @@ class Matcher:
 
     def __init__(self) -> None:
         self._indexes = {Venue.KALSHI: Index(), Venue.POLYMARKET: Index()}
-        self._texts: dict[str, tuple[object, ...]] = {}
+        self._texts: dict[str, bytes] = {}
         self._pairs: dict[tuple[str, str], tuple[Judgement, float]] = {}
         self._partners: dict[str, set[str]] = defaultdict(set)
 
@@ -171,9 +172,10 @@ def features(reading: Reading) -> frozenset[str]:
     return frozenset(found)
 
 
-def _text(market: Market) -> tuple[object, ...]:
-    """All that a reading is made of: while it stands, so does the reading."""
-    return (
+def _text(market: Market) -> bytes:
+    """Digest of all that a reading is made of: while it stands, so does the reading."""
+    parts = (
         market.title, market.proposition, market.event_title, market.outcome_labels, market.close_time,
         market.expected_time, market.url, market.strike_type, market.floor_strike, market.cap_strike,
     )  # fmt: skip
+    return blake2b(repr(parts).encode(), digest_size=16).digest()
