@@ -53,12 +53,11 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
     """Wire the job."""
 
     async def analyse(ctx: RunContext, slot: datetime) -> None:
-        del slot
-        since = ctx.now - options.look_back
-        patterns = await load_patterns_since(store.reader, since, options.above)
-        insights = await load_insights_since(store.reader, since)
-        worth = await _worth_it(store, patterns, options, ctx.now)
-        chosen = choose(worth, insights, now=ctx.now, options=options)
+        patterns = await load_patterns_since(store.reader, ctx.now - options.look_back, options.above)
+        # Kept, or a run cut off and begun again would choose as many once more beside those it has paid for.
+        ids = await ctx.step(f"chosen:{slot.isoformat()}", lambda: _choice(store, patterns, options, ctx.now))
+        by_id = {pattern.pattern_id: pattern for pattern in patterns}
+        chosen = [by_id[one] for one in ids if one in by_id]
         ctx.count(patterns=len(patterns), analysed=0, failed=0, skipped=0)
         if not chosen:
             return
@@ -76,6 +75,12 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
             ctx.count(analysed=int(done and not outcome.from_kept), failed=int(not done))
 
     return analyse
+
+
+async def _choice(store: Store, patterns: Sequence[Pattern], options: AnalyseOptions, now: datetime) -> Unit:
+    insights = await load_insights_since(store.reader, now - options.look_back)
+    worth = await _worth_it(store, patterns, options, now)
+    return Unit([pattern.pattern_id for pattern in choose(worth, insights, now=now, options=options)])
 
 
 async def _worth_it(store: Store, patterns: Sequence[Pattern], options: AnalyseOptions, now: datetime) -> list[Pattern]:

@@ -51,11 +51,11 @@ def save(store):
 def analyse(store, groq, clock):
     """Run the job once, with a runner and gateway of its own, as a fresh process would."""
 
-    async def run(*, options=DEFAULTS, **over):
+    async def run(*, options=DEFAULTS, trigger="timer", **over):
         async with Gateway(store, GatewayOptions(**{"api_key": "k", "base_url": groq.url, **over})) as gateway:
             job = analyse_job(store, gateway, options)
             spec = JobSpec(name="analyse", run=job, schedule="*/15 * * * *", missed="latest", timeout_s=60)
-            return await Runner(store, clock, [spec], {}, jitter=lambda: 0.0).run("analyse", clock.now)
+            return await Runner(store, clock, [spec], {}, jitter=lambda: 0.0).run("analyse", clock.now, trigger=trigger)
 
     return run
 
@@ -110,9 +110,24 @@ async def test_insight_and_its_parcel_are_one_transaction(store, groq, save, ana
     await analyse()
 
     assert (await load_backlog(store.reader)).n_rows == before + 1
-    kept = await store.reader.fetch("SELECT * FROM kept WHERE job = 'analyse'")
+    kept = await store.reader.fetch("SELECT * FROM kept WHERE key LIKE 'analyse:%'")
     (insight,) = await insights_of(store)
     assert [msgspec.json.decode(row["result"])["insight_id"] for row in kept] == [insight.insight_id]
+
+
+async def test_a_run_begun_again_explains_no_more_than_one_run_may(store, groq, save, analyse):
+    """Cut off after its answers, it would else choose anew among what is left, and every restart would cost a round."""
+    keys = ("polymarket:0xa", "polymarket:0xb")
+    await save(*(make_pattern(pattern_id=key[-1], market_key=key) for key in keys), markets=keys)
+    options = AnalyseOptions(per_run=1)
+
+    await analyse(options=options)
+    async with store.write() as tx:
+        await tx.execute("UPDATE job_runs SET state = 'running', ended_at = NULL")
+    again = await analyse(options=options, trigger="recovery")
+
+    assert again.state == "ok"
+    assert len(await insights_of(store)) == len(groq.calls) == 1
 
 
 async def test_the_same_pattern_is_never_paid_twice(store, groq, save, analyse, clock):
