@@ -51,6 +51,7 @@ class RetentionSettings(BaseModel):
     acked_days: Days = Field(default=14, description="batches the cloud holds: it may be restored from a backup")
     runs_days: Days = Field(default=90, description="runs of jobs and their kept results")
     patterns_days: Days = Field(default=180, description="what was found: patterns, signals, arbitrage that ended")
+    checks_days: Days = Field(default=90, description="hourly checks of forecasts; their marks and scores stay")
     markets_days: Days = Field(
         default=365, description="after the last listing of one that ended and no forecast or insight speaks of"
     )

@@ -30,6 +30,7 @@ class RetentionOptions:
     acked_days: int = 14
     runs_days: int = 90
     patterns_days: int = 180
+    checks_days: int = 90
     markets_days: int = 365
 
 
@@ -43,6 +44,7 @@ def retention_job(store: Store, options: RetentionOptions) -> Job:
             "raw": (retention.prune_raw, options.raw_days),
             "batches": (retention.prune_batches, options.acked_days),
             "patterns": (retention.prune_patterns, options.patterns_days),
+            "checks": (retention.prune_checks, options.checks_days),
             "signals": (retention.prune_signals, options.patterns_days),
             "arbitrage": (retention.prune_arbitrage, options.patterns_days),
             "markets": (retention.prune_markets, options.markets_days),

@@ -98,6 +98,18 @@ async def prune_arbitrage(tx: Tx, before: datetime) -> int:
     )
 
 
+async def prune_checks(tx: Tx, before: datetime) -> int:
+    """Delete hourly checks of long ago; what they came to (marks, scores, when a price arrived) is for ever."""
+    n = await tx.execute(
+        "DELETE FROM checks WHERE (checked_at, chain_seq) IN"
+        " (SELECT checked_at, chain_seq FROM checks WHERE checked_at < ? ORDER BY checked_at LIMIT ?)",
+        (to_ms(before), CHUNK),
+    )
+    if not n:
+        await tx.execute("DELETE FROM check_times WHERE checked_at < ?", (to_ms(before),))
+    return n
+
+
 async def prune_batches(tx: Tx, before: datetime) -> int:
     """Delete batches the cloud has held for a while; one without an acknowledgement stays whatever its age.
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from random import Random
 
+import msgspec
 import pytest
 
 from agent.core.instants import from_ms, to_ms
@@ -10,6 +11,7 @@ from agent.jobs.retention import RetentionOptions, retention_job
 from agent.jobs.runner import JobSpec, Runner, RunResult
 from agent.store import outbox, retention
 from agent.store.arbitrage import save_arbitrage
+from agent.store.checks import save_checks
 from agent.store.db import Store
 from agent.store.insights import save_insight
 from agent.store.markets import load_markets, save_markets
@@ -19,12 +21,14 @@ from agent.store.quotes import save_quotes
 from agent.store.raw import save_raw
 from agent.store.rejects import save_rejects
 from agent.store.signals import save_signals
+from agent.store.standings import enrol_predictions
 from agent.venues.base import Reject
 from sync.records import ArbitrageStatus, MarketStatus, Venue
 from tests.conftest import ManualClock
 from tests.factories import (
     MARKET_KEY,
     make_arbitrage,
+    make_check,
     make_insight,
     make_market,
     make_pattern,
@@ -226,6 +230,23 @@ async def test_what_was_found_goes_when_it_is_old_and_over(attic):
 
     assert (result.counts["arbitrage_deleted"], result.counts["signals_deleted"]) == (1, 1)
     assert await attic.store.reader.fetch_value("SELECT arbitrage_id FROM arbitrage") == "pays"
+
+
+async def test_hourly_checks_go_and_their_times_with_them(attic):
+    """Every active forecast leaves one an hour: nothing else in the file grows as fast."""
+    check = make_check(checked_at=attic.clock())
+    async with attic.store.write() as tx:
+        await save_markets(tx, [make_market()])
+        await append_predictions(tx, [make_prediction()])
+        await enrol_predictions(tx)
+        await save_checks(tx, [(1, check)])
+    attic.clock.forward(days=91)
+    async with attic.store.write() as tx:
+        await save_checks(tx, [(1, msgspec.structs.replace(check, checked_at=attic.clock()))])
+    result = await attic.run()
+
+    assert result.counts["checks_deleted"] == 1
+    assert (await attic.count("checks"), await attic.count("check_times")) == (1, 1)
 
 
 async def test_old_runs_go_and_the_file_shrinks(attic):
