@@ -1,9 +1,11 @@
 # Every command of a developer's day, one line each. `make demo` and `make test` need nothing but this checkout.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e bench match-report pattern-report scoring-report lint fmt lock clean
+.PHONY: help setup demo test unit e2e faults wheelhouse bench bench-cloud match-report pattern-report scoring-report env-example lint fmt lock clean
 BIN := .venv/bin
 PYTHON ?= python3
 READY := .venv/.ready
+# Tests wait more than they reckon: twice as many processes as the smallest machine has cores.
+JOBS ?= 4
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,14 +19,23 @@ setup: $(READY) ## .venv from hash-locked requirements; as root also Debian's mo
 demo: $(READY) ## the main job once, on embedded defaults (LIVE=1 real venues, KEEP=1 leave it running, RECORDINGS=DIR)
 	@$(BIN)/python -m tests.demo $(if $(LIVE),--live) $(if $(KEEP),--keep) $(if $(RECORDINGS),--recordings $(RECORDINGS))
 
-test: setup lint ## everything but the slow machine tests
-	$(BIN)/pytest
+test: setup lint ## everything but the machine tests
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 unit: $(READY) ## the pure tests alone: seconds
 	$(BIN)/pytest -q tests/unit
 
-e2e: setup ## processes from start to stop
-	$(BIN)/pytest tests/e2e
+faults: setup ## sync under every fault of docs/faults.md, with a table; JSON in .bench/ (SEEDS=20 how many of each; needs root for some)
+	@sh .ci/setup faults
+	FAULT_SEEDS=$(or $(SEEDS),5) $(BIN)/pytest -q -p no:cacheprovider tests/faults -o timeout=0
+
+e2e: setup ## as root: a bare Debian is booted, provisioned by the Ansible role, and lives through its bad days
+	@sh .ci/setup e2e
+	@sh ansible/lint
+	$(BIN)/pytest tests/e2e/host -m host -v -s --durations=0
+
+wheelhouse: $(READY) ## what hosts install from (PYTHONS="3.11 3.13", ARCHES="x86_64 aarch64"), into .cache/wheelhouse
+	@$(BIN)/python ansible/wheelhouse.py $(PYTHONS:%=--python %) $(ARCHES:%=--arch %)
 
 pattern-report: $(READY) ## what the detectors find in recorded series, and in their nulls
 	@$(BIN)/python -m tests.report.patterns
@@ -34,6 +45,12 @@ scoring-report: $(READY) ## what each measure of the benchmark says of forecaste
 
 bench: $(READY) ## speed and memory, each beside a baseline of the same run; JSON in .bench/
 	@$(BIN)/python -m tests.bench
+
+env-example: $(READY) ## .env.example anew, from the settings and their docs
+	@$(BIN)/python -m tests.report.environment
+
+bench-cloud: $(READY) ## the cloud's figures beside baselines; JSON in .bench/cloud.json (ROWS=10000000 as large as its goals)
+	@$(BIN)/python -m tests.bench.cloud $(if $(ROWS),--rows $(ROWS))
 
 match-report: $(READY) ## precision and recall of matching on labelled pairs, both halves; JSON in .bench/ (PAIRS=1 each disagreement)
 	@$(BIN)/python -m tests.report.matching $(if $(PAIRS),--pairs)
