@@ -5,6 +5,7 @@ address. Nothing is built anywhere else.
 """
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import structlog
+
 from agent.build import commit
 from agent.core.instants import Clock
 from agent.core.patterns.registry import guard
 from agent.core.routing import Rules
 from agent.core.selection import Thresholds
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StoreBroken
 from agent.experiments.registry import Registry
 from agent.jobs.analyse import AnalyseOptions, analyse_job
 from agent.jobs.arbitrage import arbitrage_job
@@ -26,6 +29,7 @@ from agent.jobs.collect import collect_job
 from agent.jobs.context import Job
 from agent.jobs.detectors import load_detectors
 from agent.jobs.digest import digest_job
+from agent.jobs.errands import handlers
 from agent.jobs.forecast_door import Turns
 from agent.jobs.heartbeats import Heartbeats
 from agent.jobs.horizons import horizons_job
@@ -37,6 +41,7 @@ from agent.jobs.reports import reports_job
 from agent.jobs.resolve import resolve_job
 from agent.jobs.retention import RetentionOptions, retention_job
 from agent.jobs.runner import JobSpec, Runner, Watcher
+from agent.jobs.sessions import KIND, SESSIONS, Sessions
 from agent.jobs.signals import signals_job
 from agent.jobs.table import TIMERS
 from agent.llm.gateway import Gateway
@@ -44,7 +49,9 @@ from agent.llm.killswitch import file_switch
 from agent.llm.models import chain_of
 from agent.llm.options import GatewayOptions
 from agent.settings import JobSettings, Settings
+from agent.store.answers import StoreJournal
 from agent.store.db import Store
+from agent.store.recover import recover
 from agent.store.sending import StoreOutbox
 from agent.venues.base import VenueClient, VenueDetails
 from agent.venues.http import VenueHttp
@@ -53,12 +60,17 @@ from agent.venues.kalshi_details import KalshiDetails
 from agent.venues.polymarket import BASE_URL as GAMMA_URL
 from agent.venues.polymarket import Polymarket
 from agent.venues.polymarket_details import CLOB_URL, DATA_URL, PolymarketDetails
-from sync.protocol import Transport
+from sync.downlink import Downlink
+from sync.duty import Duty
+from sync.protocol import DownTransport, Transport
 from sync.records import Venue
 from sync.sender import Sender
-from sync.transports.postgres import PostgresTransport
+from sync.transports.https import HttpsTransport
+from sync.transports.postgres import PostgresTransport, pinned
 
 VERSION = version("oddsd")
+
+log = structlog.get_logger("house")
 
 
 def utc_now() -> datetime:
@@ -78,6 +90,9 @@ class House:
     predictor: Predictor
     details: Mapping[Venue, VenueDetails]
     sender: Sender | None  # None: no cloud configured
+    downlink: Downlink | None = None
+    road: DownTransport | None = None  # the same way, for questions
+    sessions: Sessions | None = None
 
 
 @asynccontextmanager
@@ -91,13 +106,14 @@ async def open_house(
     Raises: StoreError, ConfigError.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(await Store.open(settings.database_path, clock=clock))
+        store = await stack.enter_async_context(await _open_store(settings.database_path, clock))
         http = await stack.enter_async_context(VenueHttp())
         gateway = await stack.enter_async_context(_gateway(store, settings))
         venues, details = _venues(settings, http), _details(settings, http)
         turns = Turns(_lanes(settings, gateway.models)[0])
         predictor = Predictor(store, _registry(settings), gateway, _predict_options(settings), turns)
         await predictor.assert_frozen()
+        sessions = Sessions(store, predictor)
         jobs: dict[str, Job] = {
             "collect": collect_job(store, venues, load_detectors(settings.patterns), guard(settings.patterns)),
             "pairs": pairs_job(store, gateway, PairOptions(list_path=settings.pairs_path)),
@@ -112,6 +128,7 @@ async def open_house(
             "catalogue": catalogue_job(store, venues, details),
             DAILY: predictor.daily,
             BATCH: predictor.batch,
+            SESSIONS: sessions.job,
             "digest": digest_job(store, gateway),
             "retention": retention_job(store, RetentionOptions(**settings.retention.model_dump())),
             "models": models_job(gateway),
@@ -119,8 +136,29 @@ async def open_house(
         heartbeats = await stack.enter_async_context(Heartbeats(_heartbeat_urls(settings)))
         specs = _specs(settings, jobs)
         runner = await _runner(stack, settings, specs, gateway.models, store=store, clock=clock, told=(heartbeats,))
-        sender = _sender(settings, store, clock, transport)
-        yield House(settings, clock, store, runner, gateway, predictor, details, sender)
+        road = _road(settings)
+        sender = _sender(settings, store, clock, transport or road)
+        downlink = None
+        if road is not None:
+            runner.duty = Duty(settings.host_id, standby=settings.standby)
+            asked_for = dict(handlers(runner))
+            if runner.specs[SESSIONS].enabled:
+                asked_for[KIND] = sessions.take
+            downlink = Downlink(road, StoreJournal(store), asked_for, runner.duty)
+        yield House(settings, clock, store, runner, gateway, predictor, details, sender, downlink, road, sessions)
+
+
+async def _open_store(path: Path, clock: Clock) -> Store:
+    """The store; a damaged one is moved aside, for collecting must go on, and what waited in it is carried over."""
+    try:
+        return await Store.open(path, clock=clock)
+    except StoreBroken as exc:
+        done = await recover(path, backup=None, clock=clock, force=True)
+        log.critical(
+            "the database is damaged and was moved aside", action="store_recovered", reason=str(exc), aside=done.aside,
+            carried_rows=done.carried_rows, unreadable_batches=done.unreadable_batches,
+        )  # fmt: skip
+        return await Store.open(path, clock=clock)
 
 
 def _specs(settings: Settings, jobs: dict[str, Job]) -> list[JobSpec]:
@@ -254,11 +292,32 @@ def _gateway_options(settings: Settings) -> GatewayOptions:
     )
 
 
+def _road(settings: Settings) -> PostgresTransport | HttpsTransport | None:
+    """The way to the cloud, where there is one. Raises: ConfigError."""
+    given = (settings.database_url, settings.cloud_url)
+    if given == (None, None):
+        return None
+    if None not in given:
+        raise ConfigError(["database_url and cloud_url: two ways to the cloud; choose one"])
+    try:
+        if settings.cloud_url is not None:
+            if settings.cloud_key is None:
+                raise ConfigError(["cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest"])
+            key = settings.cloud_key.get_secret_value()
+            tls = None if settings.cloud_ca is None else ssl.create_default_context(cafile=str(settings.cloud_ca))
+            return HttpsTransport(settings.cloud_url, key, host_id=settings.host_id, tls=tls)
+        assert settings.database_url is not None  # noqa: S101 - one of the two is given
+        tls = None if settings.cloud_ca is None else pinned(str(settings.cloud_ca), settings.cloud_tls_name)
+        return PostgresTransport(settings.database_url.get_secret_value(), host_id=settings.host_id, tls=tls)
+    except OSError as exc:
+        raise ConfigError([f"cloud_ca {settings.cloud_ca}: {exc.strerror or exc}"]) from exc
+    except ValueError as exc:
+        raise ConfigError([str(exc)]) from exc
+
+
 def _sender(settings: Settings, store: Store, clock: Clock, transport: Transport | None) -> Sender | None:
     if transport is None:
-        if settings.database_url is None:
-            return None
-        transport = PostgresTransport(settings.database_url.get_secret_value(), host_id=settings.host_id)
+        return None
     return Sender(
         StoreOutbox(store),
         transport,

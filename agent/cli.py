@@ -32,6 +32,10 @@ COMMANDS = {
     "doctor": "agent.commands.doctor:doctor",
     "check": "agent.commands.check:check",
     "queue": "agent.commands.queue:queue",
+    "sync-now": "agent.commands.sync:sync_now",
+    "audit": "agent.commands.sync:audit",
+    "rotate-stream": "agent.commands.sync:rotate_stream",
+    "recover": "agent.commands.sync:recover",
     "backup": "agent.commands.backup:backup",
     "check-config": "agent.commands.config:check_config",
     "show-config": "agent.commands.config:show_config",
@@ -71,6 +75,12 @@ def main() -> None:
         if exc.advice:
             print(f"       {exc.advice}", file=sys.stderr)
         raise SystemExit(exc.exit_code) from exc
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] in {"agent", "sync"}:
+            raise  # ours: a bug
+        print(f"oddsd: the package {exc.name} is not installed here", file=sys.stderr)
+        print("       the daemon's packages are an extra: pip install 'oddsd[edge]'", file=sys.stderr)
+        raise SystemExit(69) from exc
     except BrokenPipeError:
         # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

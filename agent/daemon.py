@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from agent.app import VERSION, House, collect_interval, open_house
+from agent.delivery import audit, sync_now
 from agent.desk.base import verbs
 from agent.desk.table import QUESTIONS
 from agent.errors import ControlRefused, OddsdError, ReloadRefused
@@ -27,6 +28,7 @@ from agent.jobs.pauses import load_pauses, pause_of
 from agent.jobs.predict import Wish
 from agent.jobs.predict_now import predict_now
 from agent.jobs.redrive import redrive
+from agent.jobs.sessions import SESSIONS
 from agent.log import Redactor, configure
 from agent.reload import Wishes, read_again
 from agent.sentry import watch_errors
@@ -40,6 +42,7 @@ from agent.status.state import CloudLive, Disk, Live, LlmLive, load_state
 from agent.status.systemd import ServiceManager
 from agent.status.timesync import synchronised
 from agent.store.lock import data_dir_lock
+from agent.store.relief import Relief
 from agent.surfaces import Surfaces, masked
 from sync.records import Venue
 from sync.sender import Link, SenderState
@@ -68,6 +71,7 @@ class Daemon:
         self._clock = JobClock(house.runner, house.clock, beat=self._beat)
         self._surfaces: Surfaces  # made by `run`, which knows the verbs
         self._redactor = Redactor(settings.secrets())
+        self._relief = Relief(house.store)
         self._refused: str | None = None  # why the last reload was not taken
 
     async def run(self, *, refused: str | None = None) -> Settings | None:
@@ -84,6 +88,8 @@ class Daemon:
             "take_over": self._verb_take_over,
             "backfill": self._verb_backfill,
             "predict": self._verb_predict,
+            "sync_now": self._verb_sync_now,
+            "audit": self._verb_audit,
         }
         asked = verbs(QUESTIONS, self._house.store, self._settings, self._house.clock)
         long = {question.verb for question in QUESTIONS if question.deadline_s is None} | set(works)
@@ -105,6 +111,10 @@ class Daemon:
             others += [group.create_task(loop, name=name) for name, loop in self._surfaces.tasks()]
             if house.runner.specs["models"].enabled:
                 others.append(group.create_task(self._look_at_models(), name="models-at-start"))
+            if house.downlink is not None:
+                others.append(group.create_task(house.downlink.run(), name="downlink"))
+            if house.sessions is not None and house.runner.specs[SESSIONS].enabled:
+                others.append(group.create_task(house.sessions.begin_forever(house.runner), name="sessions"))
             sending = None if house.sender is None else group.create_task(house.sender.run(), name="sender")
             wanted = await self._until_told()
             if wanted is None:
@@ -172,6 +182,12 @@ class Daemon:
             raise ControlRefused(f"predict: {exc}", advice="use a command of the same version") from exc
         return await predict_now(self._house.runner, self._house.predictor, wish, now=self._house.clock())
 
+    async def _verb_sync_now(self, request: dict[str, object]) -> object:
+        return await sync_now(self._house.store, self._house.sender, held=bool(request.get("held")))
+
+    async def _verb_audit(self, _: dict[str, object]) -> object:
+        return await audit(self._house.store, self._house.road)
+
     async def report(self) -> Report:
         """What the house says about itself now."""
         now, watch = self._house.clock(), self._settings.selection.watch
@@ -184,7 +200,7 @@ class Daemon:
             started_at=self._started_at,
             version=VERSION,
             host_id=settings.host_id,
-            cloud=CloudLive() if house.sender is None else _cloud(house.sender.state),
+            cloud=CloudLive() if house.sender is None else _cloud(house.sender.state, house.sender.road),
             mqtt=self._surfaces.mqtt,
             alerts=self._surfaces.alerts,
             metrics_error=self._surfaces.metrics_error,
@@ -214,6 +230,7 @@ class Daemon:
 
     async def _tend_once(self) -> None:
         """Write the snapshot, tell systemd, and feed the watchdog while every loop keeps its deadline."""
+        await self._relief.tend()
         async with self._house.store.write() as tx:  # a writer that hangs stops us here, and the watchdog starves
             await tx.fetch_value("SELECT 1")
         now = self._house.clock()
@@ -250,11 +267,11 @@ def _disk(folder: Path) -> Disk | None:
     return Disk(free_bytes=usage.free, total_bytes=usage.total)
 
 
-def _cloud(state: SenderState) -> CloudLive:
+def _cloud(state: SenderState, road: str) -> CloudLive:
     return CloudLive(
         configured=True,
         connected=state.link is Link.CONNECTED,
-        transport="postgres",
+        transport=road,
         last_batch_at=state.last_batch_at,
         round_trip_ms=state.round_trip_ms,
         skew_s=state.skew_s,

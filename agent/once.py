@@ -1,11 +1,13 @@
 """Runs jobs to completion without the daemon: the same jobs, the same store, the same lock. For cron and for people."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.app import House, open_house, utc_now
-from agent.errors import ConfigError
+from agent.errors import CloudAway, ConfigError
 from agent.jobs.backfill import Backfilled, backfill
 from agent.jobs.detectors import load_detectors
 from agent.jobs.predict import Summary, Wish
@@ -17,16 +19,54 @@ from agent.settings import Settings
 from agent.store.db import Store
 from agent.store.lock import data_dir_lock
 from agent.store.outbox import load_backlog
+from sync.duty import ATTEND_EVERY_S
 from sync.errors import TransportError
 
 
-async def run_once(settings: Settings, jobs: Sequence[str]) -> list[RunResult]:
-    """Run each job in order; "sync" sends everything pending. Raises: AlreadyRunning, StoreError."""
+async def run_once(settings: Settings, jobs: Sequence[str], *, standby: bool = False) -> list[RunResult] | str:
+    """Run each job in order; "sync" sends everything pending.
+
+    Args:
+        standby: only where no other host works; the lease is kept up meanwhile and given back at the end.
+    Returns: the results, or for a standby that is not needed, why.
+    Raises: AlreadyRunning, StoreError, ConfigError where a standby has no cloud to ask, CloudAway.
+    """
+    if standby:
+        settings = settings.model_copy(update={"standby": True})
     with data_dir_lock(settings.data_dir):
-        async with open_house(settings) as house:
+        async with open_house(settings) as house, _on_duty(house, standby=standby) as why_not:
+            if why_not is not None:
+                return why_not
             return [
                 await _sync(house) if job == "sync" else await house.runner.run(job, trigger="once") for job in jobs
             ]
+
+
+@asynccontextmanager
+async def _on_duty(house: House, *, standby: bool) -> AsyncIterator[str | None]:
+    """Attend while the jobs run; yields why this host has nothing to do, None where it works."""
+    if not standby:
+        yield None
+        return
+    if house.downlink is None:
+        raise ConfigError(["--standby: needs database_url or cloud_url, to know of the other hosts"])
+    duty, lease = house.runner.duty, house.downlink
+    try:
+        await lease.attend_once()
+        if not duty.view_is_settled():  # a view of a moment ago: the others see it within one round
+            await asyncio.sleep(ATTEND_EVERY_S)
+            await lease.attend_once()
+    except TransportError as exc:
+        raise CloudAway(f"--standby: {exc}", advice=exc.advice) from exc
+    if not house.runner.serves():
+        yield f"standing by: {', '.join(duty.view.members if duty.view else ())} works"
+        return
+    keeping = asyncio.create_task(lease.run(), name="downlink")
+    try:
+        yield None
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def recordings_once(settings: Settings, folder: Path, into: Path | None) -> list[FileCounts]:

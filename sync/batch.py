@@ -36,6 +36,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         """The JSON array as it was sealed."""
         return zlib.decompress(self.body).decode()
 
+    def is_whole(self) -> bool:
+        """Whether the body is what was sealed. Raises: zlib.error where it cannot even be unpacked."""
+        return hashlib.sha256(zlib.decompress(self.body)).digest() == self.digest
+
 
 def seal(records: Iterable[Record | msgspec.Raw], *, stream_id: str, first_seq: int) -> Iterator[Batch]:
     """Cut records into batches within both limits, numbering from first_seq without a gap.

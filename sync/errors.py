@@ -10,9 +10,10 @@ TransportError
 class TransportError(Exception):
     """Base; str(e) = operation + object + cause. `advice` says what a person can do."""
 
-    def __init__(self, message: str, *, advice: str | None = None) -> None:
+    def __init__(self, message: str, *, advice: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.advice = advice
+        self.retry_after_s = retry_after_s  # what the server asked for, or what its trouble usually takes
 
 
 class SinkUnavailable(TransportError):

@@ -5,7 +5,7 @@ Law: every word crosses as JSON and is decoded here once; what the cloud adds la
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -72,6 +72,50 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         return self.result in {Result.APPLIED, Result.DUPLICATE}
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Work the cloud asks of an edge, under a lease."""
+
+    request_id: str
+    lease: str
+    kind: str
+    body: dict[str, Any]
+    attempt: int  # 1 for the first host that took it
+    requested_at: datetime
+    expires_at: datetime  # nobody waits for it any longer
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended; said again as often as needed, the first one stands."""
+
+    request_id: str
+    state: Literal["done", "failed"]
+    reason: str | None = None
+    result: dict[str, Any] | None = None
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Who shares the work, as the cloud sees it. Settled: every living host has seen this number."""
+
+    view_no: int
+    members: tuple[str, ...]
+    settled: bool
+    alone: bool  # no other host has ever attended, or none for a month
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cloud's ledger says of one stream."""
+
+    known: bool
+    acked: tuple[tuple[int, int], ...] | None
+    rows: int
+    batches: int
+    inserted: int
+    already_known: int
+    quarantined: int
+    set_aside: int
+    ledger: tuple[tuple[int, int, str], ...]  # lo, hi, digest in hex; oldest first
+
+
 class Session(Protocol):
     """One connection to the cloud. Every method has a deadline of its own and raises only TransportError."""
 
@@ -83,6 +127,37 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Let go of the connection; never raises."""
+
+
+class DownSession(Protocol):
+    """The same connection seen from the other side: what the cloud asks, who is there, what its ledger says."""
+
+    async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
+        """Take requests that wait."""
+
+    async def complete(self, answer: Answer) -> None:
+        """Say how a request ended; harmless when said twice."""
+
+    async def attend(self, host_id: str, *, standby: bool, ttl_s: int) -> View:
+        """Renew this host's lease on its share of the work; 0 gives it up."""
+
+    async def audit(self, stream_id: str, first: int) -> Account:
+        """The ledger of one stream, batch by batch from a number on."""
+
+    async def rung(self, timeout_s: float) -> bool:
+        """Wait until the cloud may have a request; False when the time passed quietly."""
+
+    async def close(self) -> None:
+        """Let go of the connection; never raises."""
+
+
+class DownTransport(Protocol):
+    """A way to the cloud that also answers questions."""
+
+    name: str  # for people: postgres, https
+
+    async def connect(self) -> DownSession:
+        """Open a connection. Raises: SinkUnavailable, SinkHeld."""
 
 
 class Transport(Protocol):

@@ -191,6 +191,17 @@ class SignalKind(StrEnum):
     DISAGREEMENT = "DISAGREEMENT"  # a confident forecast is far from what can be traded
 
 
+class SessionState(StrEnum):
+    """Where one model of an on-demand session stands; it only moves forward, the last three are the end."""
+
+    QUEUED = "QUEUED"
+    RESEARCHING = "RESEARCHING"  # an edge has it: what is known is gathered
+    GENERATING = "GENERATING"  # the model is asked for its forecast
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
     """Base of everything that travels; `kind` names the record on the wire.
 
@@ -573,7 +584,32 @@ class Signal(Record, frozen=True, kw_only=True, tag="signal"):
     expires_at: datetime
 
 
+class SessionStep(Record, frozen=True, kw_only=True, tag="session_step"):
+    """One model of a session moved on, as the edge that works on it says."""
+
+    step_id: str
+    session_id: str
+    model: str
+    state: SessionState
+    made_at: datetime
+    reason: str | None = None  # why it failed
+    prediction_ids: tuple[str, ...] = ()  # in the record, when it is completed
+
+
 Travelling = (
-    Market | Quote | Pattern | Insight | Prediction | Check | Digest | Match | Arbitrage
-    | Mark | Score | BenchmarkPass | BenchmarkReport | Signal
+    Market
+    | Quote
+    | Pattern
+    | Insight
+    | Prediction
+    | Check
+    | Digest
+    | Match
+    | Arbitrage
+    | Mark
+    | Score
+    | BenchmarkPass
+    | BenchmarkReport
+    | Signal
+    | SessionStep
 )

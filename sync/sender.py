@@ -73,8 +73,8 @@ class Outbox(Protocol):
     async def hold(self, batch: Batch, reason: str) -> None:
         """Set this batch aside; others pass."""
 
-    async def rotate(self, stream_id: str, reason: str) -> str:
-        """Start a new stream and move what is pending into it; returns its id."""
+    async def rotate(self, stream_id: str, reason: str, acked: tuple[tuple[int, int], ...] | None = None) -> str:
+        """Start a new stream and move into it what the cloud does not hold (`acked`: it does); returns its id."""
 
 
 class Sender:
@@ -97,7 +97,13 @@ class Sender:
         self._identity = (host_id, boot_id, agent_version)
         self._clock = clock
         self._jitter = jitter
+        self.road: str = getattr(transport, "name", "memory")  # how people call the way it goes
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Try now, however long the loop meant to rest."""
+        self._hurry.set()
 
     def stop(self) -> None:
         """Ask the loop to end once nothing is pending, or at the first failure."""
@@ -165,7 +171,8 @@ class Sender:
         ahead = max((hi for _, hi in welcome.acked), default=0) > local_hi
         if welcome.status is Lineage.FORK or ahead:
             reason = welcome.reason or "the cloud holds numbers this file never gave: it went back in time"
-            new_stream = await self._outbox.rotate(stream_id, reason)
+            # A cloud that never knew this stream says so by an empty answer, and gets everything again.
+            new_stream = await self._outbox.rotate(stream_id, reason, welcome.acked)
             log.warning("stream rotated", action="stream_rotated", old=stream_id, new=new_stream, reason=reason)
             return None
         n_reopened = await self._outbox.welcome(stream_id, welcome)
@@ -203,7 +210,7 @@ class Sender:
             log.warning("cloud away", action=f"cloud_{link}", reason=str(exc), advice=exc.advice)
         self._mark(link, error=str(exc), advice=exc.advice)
         cap = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(failures, 10))
-        delay = HELD_S if held else cap * self._jitter()
+        delay = max(HELD_S if held else cap * self._jitter(), min(exc.retry_after_s or 0.0, BACKOFF_CAP_S))
         self._outbox.sealed.clear()
         await self._idle(delay, floor_s=min(delay, 60.0))
 
@@ -211,10 +218,11 @@ class Sender:
         """Sleep until new data is sealed (not before floor_s), a stop, or the timeout."""
         self.state.wakes_at = self._clock() + timedelta(seconds=timeout_s)
         if floor_s:
-            await _first_of(floor_s, self._stop)
-        if not self._stop.is_set() and timeout_s > floor_s:
-            await _first_of(timeout_s - floor_s, self._stop, self._outbox.sealed)
+            await _first_of(floor_s, self._stop, self._hurry)
+        if not (self._stop.is_set() or self._hurry.is_set()) and timeout_s > floor_s:
+            await _first_of(timeout_s - floor_s, self._stop, self._hurry, self._outbox.sealed)
         self._outbox.sealed.clear()
+        self._hurry.clear()
         self.state.wakes_at = None
 
     def _mark(self, link: Link, *, error: str | None = None, advice: str | None = None) -> None:

@@ -25,8 +25,17 @@ from agent.settings import Settings
 @config_option
 @json_option
 @click.option("--recordings", type=click.Path(path_type=Path), help="With collect: read the recorded files below here.")
+@click.option("--standby", is_flag=True, help="Only where no other host works: for a cron job in the cloud.")
 @click.option("--into", type=click.Path(path_type=Path), help="With --recordings: keep the database in this folder.")
-def once(jobs: tuple[str, ...], config: Path | None, as_json: bool, recordings: Path | None, into: Path | None) -> None:
+def once(
+    jobs: tuple[str, ...],
+    config: Path | None,
+    recordings: Path | None,
+    into: Path | None,
+    *,
+    as_json: bool,
+    standby: bool,
+) -> None:
     """Run JOBS to completion, in order, without the daemon: collect, predict, benchmark, analyse, sync.
 
     Leaves with 0 when all did all their work, 1 when one was partial, 2 when one failed.
@@ -40,7 +49,10 @@ def once(jobs: tuple[str, ...], config: Path | None, as_json: bool, recordings: 
         _once_recordings(settings, jobs, recordings, into, as_json=as_json)
     from agent.once import run_once
 
-    results = asyncio.run(run_once(settings, jobs))
+    results = asyncio.run(run_once(settings, jobs, standby=standby))
+    if isinstance(results, str):
+        print(msgspec.json.encode({"standing_by": results}).decode() if as_json else results)
+        return
     if as_json:
         print(msgspec.json.encode(results).decode())
     else:

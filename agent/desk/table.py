@@ -18,6 +18,7 @@ from agent.desk.forecasts import AskForecasts
 from agent.desk.jobs import AskDeadLetters, AskDrop, AskPause, AskResume
 from agent.desk.queue import AskQueue
 from agent.desk.record import AskExport, AskHead, AskVerify
+from agent.desk.rotate import AskRotate
 from agent.desk.runs import AskRun, AskRuns
 from agent.desk.spend import AskSpend
 from agent.desk.why import AskWhy
@@ -36,6 +37,7 @@ QUESTIONS: tuple[type[Ask[Any]], ...] = (
     AskVerify,
     AskExport,
     AskQueue,
+    AskRotate,
     AskStoreHealth,
     AskBackup,
     AskArbitrage,

@@ -38,10 +38,11 @@ s.confidence, c.yes_price, c.abs_delta, c.convergence_rate, c.cumulative_converg
 async def load_checks(reader: Reader, prediction_id: str, *, since: datetime | None = None) -> list[Check]:
     """The checks of one prediction, oldest first."""
     rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM standings s JOIN markets m ON m.id = s.market_id"
+        f"SELECT {_COLUMNS} FROM predictions p CROSS JOIN standings s ON s.chain_seq = p.chain_seq"
+        " CROSS JOIN markets m ON m.id = s.market_id"
         " CROSS JOIN check_times t ON t.checked_at >= max(:since, s.predicted_at - 86400000)"  # a clock may go back
         " CROSS JOIN checks c ON c.checked_at = t.checked_at AND c.chain_seq = s.chain_seq"
-        " WHERE s.prediction_id = :prediction ORDER BY c.checked_at",
+        " WHERE p.prediction_id = :prediction ORDER BY c.checked_at",
         {"prediction": prediction_id, "since": 0 if since is None else to_ms(since)},
     )
     return [_from_row(row) for row in rows]

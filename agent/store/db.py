@@ -6,6 +6,7 @@ its obligation to travel can never part. Readers see the last commit. Nobody els
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from typing import Any, Self
 import aiosqlite
 
 from agent.core.instants import Clock, to_ms
-from agent.errors import SchemaMismatch, StoreError
+from agent.errors import SchemaMismatch, StoreBroken, StoreError, StoreFull
 from agent.store import outbox
 from agent.store.tx import Reader, Tx, mapped
 
@@ -42,6 +43,10 @@ PRAGMA cache_size = -4096;
 """
 
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_RECOVER = "oddsd recover moves it aside and carries over what can still be read"
+
+
 class Store:
     """The open database. Use as `async with await Store.open(path, clock=...) as store`."""
 
@@ -49,6 +54,7 @@ class Store:
         self.path = path
         self.clock = clock
         self.sealed = asyncio.Event()  # set at each commit that put something into the outbox; the sender clears it
+        self.full = asyncio.Event()  # set when a write failed for want of room; whoever makes room clears it
         self._writer = writer
         self._lock = asyncio.Lock()
         self._reader_connection = reader
@@ -61,19 +67,26 @@ class Store:
         Raises: SchemaMismatch for a foreign or newer file (left untouched), StoreError otherwise.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        writer = await _connect(path)
+        if not looks_like_sqlite(path):
+            raise StoreBroken(f"store {path}: not a database of ours: no SQLite file", advice=_RECOVER)
+        writer, reader = await _connect(path), None
         try:
             await _migrate(writer, path)
             await writer.executescript(_WRITER_PRAGMAS)
             await _assert_full(writer, path)
+            await _assert_whole(writer, path)
             reader = await _connect(path)
-        except BaseException:
-            await writer.close()
+            await reader.executescript(_READER_PRAGMAS)
+            store = cls(path, writer, reader, clock)
+            async with store.write() as tx:
+                await outbox.ensure_stream(tx, now_ms=to_ms(clock()))
+        except BaseException as exc:
+            for connection in filter(None, (reader, writer)):
+                await connection.close()  # its thread would keep the process from ending
+            if isinstance(exc, sqlite3.Error):
+                told = mapped(exc, "open")
+                raise type(told)(f"{told} ({path})", advice=told.advice) from exc
             raise
-        await reader.executescript(_READER_PRAGMAS)
-        store = cls(path, writer, reader, clock)
-        async with store.write() as tx:
-            await outbox.ensure_stream(tx, now_ms=to_ms(clock()))
         return store
 
     async def close(self) -> None:
@@ -81,7 +94,11 @@ class Store:
         async with self._lock:
             await self._reader_connection.close()
             try:
+                with contextlib.suppress(sqlite3.Error):  # a full disk: the next start looks the file over
+                    await self._writer.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('clean', '1')")
                 await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as exc:
+                raise mapped(exc, "the checkpoint at closing") from exc  # the WAL keeps what the file did not take
             finally:
                 await self._writer.close()  # its thread would keep the process from ending
 
@@ -111,11 +128,21 @@ class Store:
                     await outbox.seal(tx, tx.emitted, now_ms=to_ms(self.clock()))
                 # A cancellation between the commit's start and its end must not leave the outcome open.
                 await asyncio.shield(asyncio.ensure_future(self._commit()))
-            except BaseException:
+            except BaseException as exc:
                 await asyncio.shield(asyncio.ensure_future(self._rollback()))
+                if isinstance(exc, StoreFull):
+                    self.full.set()
                 raise
             if tx.emitted:
                 self.sealed.set()
+
+    async def checkpoint(self) -> None:
+        """Fold the WAL into the file and give its room back. Raises: StoreError."""
+        async with self._lock:
+            try:
+                await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as exc:
+                raise mapped(exc, "checkpoint") from exc
 
     async def _commit(self) -> None:
         try:
@@ -127,6 +154,16 @@ class Store:
         # Queued behind whatever was under way, and nothing where no transaction is left: whether one is open cannot
         # be known here, for a cancelled BEGIN or COMMIT may still be waiting for the worker thread.
         await self._writer.rollback()
+
+
+def looks_like_sqlite(path: Path) -> bool:
+    """Whether the file may be opened at all: SQLite deletes the `-wal` beside a file it then finds to be none."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    if path.with_name(f"{path.name}-journal").exists():
+        return True  # a power cut while the file was being made: half a first page, which SQLite itself takes back
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:
@@ -142,6 +179,20 @@ async def _assert_full(connection: aiosqlite.Connection, path: Path) -> None:
     """Read the durability back: the setting is per connection and silently ignored when misspelt."""
     if await _value(connection, "PRAGMA synchronous") != 2:
         raise StoreError(f"store {path}: synchronous=FULL was not accepted")
+
+
+async def _assert_whole(connection: aiosqlite.Connection, path: Path) -> None:
+    """After a stop that was none, look the file over before anything is built on it. Raises: StoreBroken."""
+    try:
+        if await connection.execute_fetchall("DELETE FROM meta WHERE key = 'clean' RETURNING 1"):
+            return
+        verdict = await _value(connection, "PRAGMA quick_check(1)")
+    except sqlite3.DatabaseError as exc:
+        if not getattr(exc, "sqlite_errorname", "").startswith(_DAMAGED):
+            raise mapped(exc, "quick_check") from exc
+        verdict = str(exc)
+    if verdict != "ok":
+        raise StoreBroken(f"store {path}: damaged: {verdict}", advice=_RECOVER)
 
 
 async def _value(connection: aiosqlite.Connection, sql: str) -> Any:
@@ -166,6 +217,10 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         )
         empty = not await _value(connection, "SELECT count(*) FROM sqlite_schema")
     except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorname != "SQLITE_NOTADB":
+            raise  # a device or a file that is broken is no file of another program
+        if getattr(exc, "sqlite_errorname", "").startswith(_DAMAGED):
+            raise StoreBroken(f"store {path}: not a database of ours: {exc}", advice=_RECOVER) from exc
         raise SchemaMismatch(f"store {path}: not a database of ours: {exc}") from exc
     if not empty and found != APPLICATION_ID:
         raise SchemaMismatch(f"store {path}: a database of another program (application_id {found:#x})")

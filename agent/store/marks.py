@@ -53,7 +53,8 @@ _UNSCORED = "s.scored = 0 AND m.status = 'resolved'"
 async def load_owing_marks(reader: Reader, now: datetime) -> list[int]:
     """Places of the predictions with a horizon due, or whose market is over."""
     rows = await reader.fetch(
-        f"SELECT s.chain_seq FROM standings s JOIN markets m ON m.id = s.market_id WHERE {_OWING} ORDER BY 1",
+        f"SELECT s.chain_seq FROM standings s INDEXED BY standings_owing JOIN markets m ON m.id = s.market_id"
+        f" WHERE {_OWING} ORDER BY 1",
         {"now": to_ms(now)},
     )
     return [row[0] for row in rows]
@@ -62,7 +63,8 @@ async def load_owing_marks(reader: Reader, now: datetime) -> list[int]:
 async def load_unscored(reader: Reader) -> list[int]:
     """Places of the predictions whose market has an answer and who have no score."""
     rows = await reader.fetch(
-        f"SELECT s.chain_seq FROM standings s JOIN markets m ON m.id = s.market_id WHERE {_UNSCORED} ORDER BY 1"
+        f"SELECT s.chain_seq FROM standings s INDEXED BY standings_unscored"
+        f" JOIN markets m ON m.id = s.market_id WHERE {_UNSCORED} ORDER BY 1"
     )
     return [row[0] for row in rows]
 

@@ -77,18 +77,26 @@ async def seal(tx: Tx, records: Sequence[Record | Raw], *, now_ms: int) -> None:
     await _insert_batches(tx, batches, now_ms)
 
 
-async def _insert_batches(
-    tx: Tx, batches: Sequence[Batch], now_ms: int, origins: Sequence[tuple[str, int] | None] | None = None
-) -> None:
+async def _insert_batches(tx: Tx, batches: Sequence[Batch], now_ms: int) -> None:
     await tx.execute_many(
-        "INSERT INTO batches (stream_id, lo, hi, digest, schema_v, n_bytes, body, sealed_at, origin_stream, origin_lo)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (b.stream_id, b.lo, b.hi, b.digest, b.schema_v, b.n_bytes, b.body, now_ms, *(origin or (None, None)))
-            for b, origin in zip(batches, origins or [None] * len(batches), strict=True)
-        ],
+        "INSERT INTO batches (stream_id, lo, hi, digest, schema_v, n_bytes, body, sealed_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(b.stream_id, b.lo, b.hi, b.digest, b.schema_v, b.n_bytes, b.body, now_ms) for b in batches],
     )
     await tx.execute("UPDATE streams SET next_seq = ? WHERE stream_id = ?", (batches[-1].hi + 1, batches[-1].stream_id))
+
+
+async def carry_over(tx: Tx, batch: Batch, *, now_ms: int) -> int:
+    """Give a batch of another file the next numbers of the stream in use, keeping its origin; returns its rows."""
+    stream = await load_stream(tx)
+    lo = stream.next_seq
+    moved = msgspec.structs.replace(batch, stream_id=stream.stream_id, lo=lo, hi=lo + batch.n_rows - 1)
+    await _insert_batches(tx, [moved], now_ms)
+    await tx.execute(
+        "UPDATE batches SET origin_stream = ?, origin_lo = ? WHERE stream_id = ? AND lo = ?",
+        (batch.stream_id, batch.lo, stream.stream_id, lo),
+    )
+    return moved.n_rows
 
 
 async def load_backlog(reader: Reader) -> Backlog:
@@ -168,7 +176,7 @@ async def reopen_vanished(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int
         "SELECT lo, hi FROM batches WHERE stream_id = ? AND acked_at IS NOT NULL", (stream.stream_id,)
     )
     ranges = list(acked)
-    vanished = [row["lo"] for row in rows if not any(lo <= row["lo"] and row["hi"] <= hi for lo, hi in ranges)]
+    vanished = [row["lo"] for row in rows if not _within(row, ranges)]
     await tx.execute_many(
         "UPDATE batches SET acked_at = NULL, receipt = NULL WHERE stream_id = ? AND lo = ?",
         [(stream.stream_id, lo) for lo in vanished],
@@ -176,24 +184,75 @@ async def reopen_vanished(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int
     return len(vanished)
 
 
-async def rotate(tx: Tx, stream: Stream, *, reason: str, now_ms: int) -> str:
-    """Close the stream and re-seal what was not acknowledged into a new one, keeping each batch's origin.
+def _within(row: Row, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(lo <= row["lo"] and row["hi"] <= hi for lo, hi in ranges)
+
+
+def gaps(given: int, retained: Iterable[tuple[int, int]], acked: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The numbers of 1..given that are neither in our file nor in the cloud, as inclusive ranges. Pure."""
+    found, expected = list[tuple[int, int]](), 1
+    for lo, hi in sorted([*retained, *acked, (given + 1, given + 1)]):
+        if lo > expected and expected <= given:
+            found.append((expected, min(lo - 1, given)))
+        expected = max(expected, hi + 1)
+    return found
+
+
+async def save_gaps(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int]], *, now_ms: int) -> list[tuple[int, int]]:
+    """Write down what the cloud has lost and we no longer retain; returns the ranges that are new."""
+    rows = await tx.fetch("SELECT lo, hi FROM batches WHERE stream_id = ?", (stream.stream_id,))
+    found = gaps(stream.last_seq, ((row["lo"], row["hi"]) for row in rows), acked)
+    known = {
+        (row["lo"], row["hi"])
+        for row in await tx.fetch("SELECT lo, hi FROM gaps WHERE stream_id = ?", (stream.stream_id,))
+    }
+    await tx.execute("DELETE FROM gaps WHERE stream_id = ?", (stream.stream_id,))
+    await tx.execute_many(
+        "INSERT INTO gaps (stream_id, lo, hi, found_at) VALUES (?, ?, ?, ?)",
+        [(stream.stream_id, lo, hi, now_ms) for lo, hi in found],
+    )
+    return [gap for gap in found if gap not in known]
+
+
+async def release_held(tx: Tx) -> int:
+    """Let batches that were set aside try again; returns how many."""
+    return await tx.execute("UPDATE batches SET held_reason = NULL WHERE held_reason IS NOT NULL AND acked_at IS NULL")
+
+
+async def rotate(
+    tx: Tx, stream: Stream, *, reason: str, now_ms: int, acked: Sequence[tuple[int, int]] | None = None
+) -> str:
+    """Close the stream and re-seal what the cloud does not hold into a new one, keeping each batch's origin.
 
     Natural keys in the cloud remove whatever the old stream had already delivered.
+
+    Args:
+        acked: what the cloud holds of the stream, where it said so: a receipt it no longer knows counts for nothing,
+            for a cloud that was restored has forgotten our token and our data alike.
     """
     await tx.execute(
         "UPDATE streams SET closed_at = ?, reason = ? WHERE stream_id = ?", (now_ms, reason, stream.stream_id)
     )
     new_id = await _insert_stream(tx, now_ms)
-    rows = await tx.fetch(
-        "SELECT * FROM batches WHERE stream_id = ? AND acked_at IS NULL ORDER BY lo", (stream.stream_id,)
-    )
-    first, moved = 1, list[Batch]()
+    rows = await tx.fetch("SELECT lo, hi, acked_at FROM batches WHERE stream_id = ? ORDER BY lo", (stream.stream_id,))
+    first = 1
     for row in rows:
-        old = _batch_from_row(row)
-        moved.append(msgspec.structs.replace(old, stream_id=new_id, lo=first, hi=first + old.n_rows - 1))
-        first += old.n_rows
-    if moved:
-        await _insert_batches(tx, moved, now_ms, [(stream.stream_id, row["lo"]) for row in rows])
-        await tx.execute("DELETE FROM batches WHERE stream_id = ? AND acked_at IS NULL", (stream.stream_id,))
+        if row["acked_at"] is None or (acked is not None and not _within(row, acked)):
+            first += await _move(tx, stream.stream_id, row["lo"], new_id, first)
+    await tx.execute("UPDATE streams SET next_seq = ? WHERE stream_id = ?", (first, new_id))
     return new_id
+
+
+async def _move(tx: Tx, old_id: str, lo: int, new_id: str, first: int) -> int:
+    """Give one batch its numbers in the new stream, one at a time: a week's backlog does not fit into memory.
+
+    A batch that was moved before keeps its first origin. Returns: how many rows it has.
+    """
+    n_rows: int = await tx.fetch_value("SELECT hi - lo + 1 FROM batches WHERE stream_id = ? AND lo = ?", (old_id, lo))
+    await tx.execute(
+        "UPDATE batches SET stream_id = ?, lo = ?, hi = ?, acked_at = NULL, receipt = NULL, held_reason = NULL,"
+        " origin_stream = coalesce(origin_stream, stream_id), origin_lo = coalesce(origin_lo, lo)"
+        " WHERE stream_id = ? AND lo = ?",
+        (new_id, first, first + n_rows - 1, old_id, lo),
+    )
+    return n_rows

@@ -1,6 +1,8 @@
 """Every prediction as the scores read it: what was said, the market at its horizons, and how it ended."""
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,7 +20,7 @@ _mark = msgspec.json.Decoder(Mark).decode
 _HOUR_MS = 3_600_000
 
 _ROWS = """
-SELECT s.*, m.body AS market, m.changed_at, m.end_time, p.experiment, p.experiment_version, p.model,
+SELECT s.*, m.changed_at, m.end_time, p.experiment, p.experiment_version, p.model,
     CAST(p.body AS TEXT) ->> 'saw_price' AS saw_price
 FROM standings s JOIN predictions p ON p.chain_seq = s.chain_seq JOIN markets m ON m.id = s.market_id
 WHERE (:experiment IS NULL OR p.experiment = :experiment) ORDER BY s.chain_seq
@@ -29,23 +31,30 @@ WHERE :experiment IS NULL OR p.experiment = :experiment
 """
 
 
+_MARKETS = """
+SELECT id, body FROM markets WHERE id IN (SELECT s.market_id FROM standings s JOIN predictions p USING (chain_seq)
+    WHERE :experiment IS NULL OR p.experiment = :experiment)
+"""
+
+
 async def load_rows(reader: Reader, experiment: str | None = None) -> list[Row]:
     """The predictions of an experiment, or of all, in the record's order."""
     chosen = {"experiment": experiment}
-    marks: dict[int, dict[Horizon, HorizonQuote]] = defaultdict(dict)
-    for chain_seq, body in await reader.fetch(_MARKS, chosen):
+    rows = await reader.fetch(_ROWS, chosen)
+    markets = await reader.fetch(_MARKETS, chosen)
+    marks = await reader.fetch(_MARKS, chosen)
+    return await asyncio.to_thread(_joined, rows, markets, marks)
+
+
+def _joined(rows: Sequence[Stored], markets: Sequence[Stored], marks: Sequence[Stored]) -> list[Row]:
+    horizons: dict[int, dict[Horizon, HorizonQuote]] = defaultdict(dict)
+    for chain_seq, body in marks:
         one = _mark(body)
-        marks[chain_seq][one.horizon] = HorizonQuote(
+        horizons[chain_seq][one.horizon] = HorizonQuote(
             mid=one.mid, bid=one.bid, ask=one.ask, move_exec=one.signed_move_exec, missing=one.missing
         )
-    markets: dict[int, Market] = {}
-    rows = list[Row]()
-    for row in await reader.fetch(_ROWS, chosen):
-        market = markets.get(row["market_id"])
-        if market is None:
-            market = markets[row["market_id"]] = _market(row["market"])
-        rows.append(_from_row(row, market, marks.get(row["chain_seq"], {})))
-    return rows
+    known = {market_id: _market(body) for market_id, body in markets}
+    return [_from_row(row, known[row["market_id"]], horizons.get(row["chain_seq"], {})) for row in rows]
 
 
 def _from_row(row: Stored, market: Market, horizons: dict[Horizon, HorizonQuote]) -> Row:

@@ -3,12 +3,15 @@
 import asyncio
 
 import msgspec
+import structlog
 
 from agent.core.instants import to_ms
 from agent.store import outbox
 from agent.store.db import Store
 from sync.batch import Batch
 from sync.protocol import Receipt, Welcome
+
+log = structlog.get_logger("sync")
 
 
 class StoreOutbox:
@@ -39,6 +42,12 @@ class StoreOutbox:
                 return 0
             await outbox.save_lineage(tx, stream)
             n_reopened = await outbox.reopen_vanished(tx, stream, welcome.acked)
+            lost = await outbox.save_gaps(tx, stream, welcome.acked, now_ms=self._now_ms())
+        for lo, hi in lost:
+            log.error(
+                "the cloud lost rows that are not held here any more",
+                action="gap_found", stream=stream_id, lo=lo, hi=hi,
+            )  # fmt: skip
         self._introduced = True
         return n_reopened
 
@@ -56,13 +65,13 @@ class StoreOutbox:
         async with self._store.write() as tx:
             await outbox.save_hold(tx, batch, reason)
 
-    async def rotate(self, stream_id: str, reason: str) -> str:
-        """Start a new stream and move what is pending into it."""
+    async def rotate(self, stream_id: str, reason: str, acked: tuple[tuple[int, int], ...] | None = None) -> str:
+        """Start a new stream and move into it what the cloud does not hold; `acked`: what it says it holds."""
         async with self._store.write() as tx:
             stream = await outbox.load_stream(tx)
             if stream.stream_id != stream_id:
                 return stream.stream_id  # rotated meanwhile
-            new_id = await outbox.rotate(tx, stream, reason=reason, now_ms=self._now_ms())
+            new_id = await outbox.rotate(tx, stream, reason=reason, now_ms=self._now_ms(), acked=acked)
         self._introduced = False
         return new_id
 

@@ -44,21 +44,24 @@ WITH watched AS (
     JOIN markets m ON m.id = p.market_id
     WHERE p.state = 'active' AND m.status NOT IN ('closed', 'resolved')
     UNION ALL
-    SELECT s.chain_seq FROM standings s JOIN markets m ON m.id = s.market_id
-    WHERE (s.settled = 0 AND m.status = 'closed') OR (s.settled < 2 AND m.status = 'resolved')
+    SELECT s.chain_seq FROM standings s INDEXED BY standings_unsettled JOIN markets m ON m.id = s.market_id
+    WHERE s.settled < 2 AND (m.status = 'resolved' OR (m.status = 'closed' AND s.settled = 0))
 )
 SELECT s.chain_seq, s.market_id, s.prediction_id, s.probability, s.confidence, s.predicted_at, s.initial_price,
     s.checked_at, s.abs_delta
 FROM watched JOIN standings s ON s.chain_seq = watched.chain_seq ORDER BY s.chain_seq
 """
 
-# One statement, so that all predictions of a pass see one price table.
+# One statement, so that all predictions of a pass see one price table. The newest quote is looked up by hand: a left
+# join of the view quotes_latest makes SQLite build it for every market there is.
 _BOOKS = """
-SELECT m.id, m.market_key, m.status, m.end_time, q.bid, q.ask, q.seen_at,
+SELECT m.id, m.market_key, m.status, m.end_time, q.bid, q.ask, i.shown_at AS seen_at,
     CAST(m.body AS TEXT) ->> 'tick_size' AS tick_size
 FROM ({markets}) s
 JOIN markets m ON m.id = s.market_id
-LEFT JOIN quotes_latest q ON q.market_id = m.id
+LEFT JOIN sights i ON i.market_id = m.id
+LEFT JOIN quotes q ON q.market_id = m.id
+    AND q.fetched_at = (SELECT max(fetched_at) FROM quotes WHERE market_id = m.id)
 """
 
 
@@ -92,8 +95,9 @@ def _book(row: Row) -> Book:
 async def load_one(reader: Reader, prediction_id: str) -> Row | None:
     """The row of one prediction, as load_owing gives them; None where there is no such prediction."""
     return await reader.fetch_one(
-        "SELECT chain_seq, market_id, prediction_id, probability, confidence, predicted_at, initial_price, checked_at,"
-        " abs_delta FROM standings WHERE prediction_id = ?",
+        "SELECT s.chain_seq, s.market_id, s.prediction_id, s.probability, s.confidence, s.predicted_at,"
+        " s.initial_price, s.checked_at, s.abs_delta FROM predictions p JOIN standings s ON s.chain_seq = p.chain_seq"
+        " WHERE p.prediction_id = ?",
         (prediction_id,),
     )
 
@@ -148,9 +152,8 @@ async def move_on(tx: Tx, checks: Sequence[tuple[int, Check]], converged: Iterab
 async def complete_closed(tx: Tx) -> int:
     """Predictions whose market has closed or resolved are completed, paused ones too; returns how many were not."""
     return await tx.execute(
-        "UPDATE predictions SET state = 'completed' WHERE state <> 'completed'"
-        " AND market_id IN (SELECT id FROM markets WHERE status IN ('closed', 'resolved')"
-        "  AND id IN (SELECT market_id FROM standings WHERE scored = 0))"
+        "UPDATE predictions SET state = 'completed' WHERE state IN ('active', 'paused')"
+        " AND (SELECT status FROM markets WHERE id = predictions.market_id) IN ('closed', 'resolved')"
     )
 
 

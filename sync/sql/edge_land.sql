@@ -68,12 +68,8 @@ declare
     v_inserted integer;
 begin
     perform edge_stub_markets(p_rows);
-    perform price_partition(day)
-    from (
-        select distinct (edge_stamp(fetched_at) at time zone 'UTC')::date as day
-        from (select distinct value ->> 'fetched_at' as fetched_at from jsonb_array_elements(p_rows)) as instants
-    ) as days
-    where day is not null;
+    perform price_receive(array_agg(edge_stamp(fetched_at)), p_rows)
+    from (select distinct value ->> 'fetched_at' as fetched_at from jsonb_array_elements(p_rows)) as instants;
 
     with wire as materialized (
         select * from jsonb_to_recordset(p_rows) as x (
@@ -460,6 +456,26 @@ begin
 end;
 $$;
 
+-- A trigger of the cloud moves the session; here a step is a row like any other.
+create or replace function edge_land_session_steps(p_rows jsonb) returns integer
+language plpgsql as $$
+declare
+    v_inserted integer;
+begin
+    insert into session_step (step_id, session_id, model, state, made_at, reason, prediction_ids, extra)
+    select x.step_id, x.session_id, x.model, x.state, edge_stamp(x.made_at), x.reason, coalesce(x.prediction_ids, '{}'),
+           edge_extra(e.value, 'step_id', 'session_id', 'model', 'state', 'made_at', 'reason', 'prediction_ids')
+    from jsonb_array_elements(p_rows) as e (value),
+         jsonb_to_record(e.value) as x (
+             step_id text, session_id uuid, model text, state text, made_at text, reason text, prediction_ids text[]
+         )
+    order by x.session_id, edge_stamp(x.made_at)
+    on conflict do nothing;
+    get diagnostics v_inserted = row_count;
+    return v_inserted;
+end;
+$$;
+
 create or replace function edge_refuse_kind(p_kind text) returns integer
 language plpgsql as $$
 begin
@@ -485,6 +501,7 @@ begin
         when 'score' then edge_land_scores(p_rows)
         when 'benchmark_pass' then edge_land_benchmark_passes(p_rows)
         when 'benchmark_report' then edge_land_benchmark_reports(p_rows)
+        when 'session_step' then edge_land_session_steps(p_rows)
         else edge_refuse_kind(p_kind)
     end;
 end;

@@ -1,4 +1,4 @@
--- The edge's login: it may execute edge_hello and edge_apply and nothing else. Run after every migration, because
+-- The edge's login: it may execute the functions granted below and nothing else. Run after every migration, because
 -- a function made anew is executable by PUBLIC. Give it a password by hand:
 --   alter role edge_ingest password '...at least 128 random bits...'
 
@@ -25,6 +25,10 @@ revoke all on all functions in schema public from edge_ingest;
 grant usage on schema public to edge_ingest;
 grant execute on function edge_hello(text, uuid, uuid, uuid, text, timestamptz, integer, text, bigint) to edge_ingest;
 grant execute on function edge_apply(uuid, bigint, bigint, bigint, bytea, integer, text) to edge_ingest;
+grant execute on function edge_audit(uuid, bigint) to edge_ingest;
+grant execute on function edge_lease(text, text[], integer, integer) to edge_ingest;
+grant execute on function edge_complete(uuid, text, text, text) to edge_ingest;
+grant execute on function edge_attend(text, boolean, integer) to edge_ingest;
 
 do $$
 begin

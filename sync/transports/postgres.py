@@ -1,4 +1,4 @@
-"""Straight to Postgres through asyncpg: two functions, one statement each, an application deadline on every wait.
+"""Straight to Postgres through asyncpg: one function per word, one statement each, a deadline on every wait.
 
 Law: on a deadline the socket is dropped and nothing more is said. No keepalive setting can see a stall behind a
 TCP proxy, and asyncpg would otherwise open a second connection to ask the server to cancel.
@@ -15,25 +15,37 @@ import msgspec
 
 from sync.batch import Batch
 from sync.errors import BatchRefused, SinkHeld, SinkUnavailable, TransportError
-from sync.protocol import Hello, Receipt, Welcome
+from sync.protocol import Account, Answer, Hello, Receipt, Request, View, Welcome
 
 T = TypeVar("T")
 
 CONNECT_S = 20.0
 HELLO_S = 15.0
 APPLY_S = 60.0
+ASK_S = 15.0  # the small questions: leases, duty, audit
 BYTES_PER_S = 100_000  # the slowest line we still wait for, on top of APPLY_S
+BELL = "edge_requested"
 
 _HELD = {
     "28": "check user and password of database_url",
     "3D": "the database named in database_url does not exist",
     "42": "let the cloud run its migrations (oddsd-cloud migrate), then grant edge_ingest",
 }
+_TRUST = "the server's certificate is not the pinned one: look at cloud_ca, cloud_tls_name and this machine's clock"
+_FULL = ("53100", "53200")  # the cloud's disk or memory: it will not be better in a second
+_FULL_S = 300.0
 _REFUSED = ("22", "23")  # data the function should have quarantined: this batch waits, the others pass
+
+
+_CONNECTING = (
+    OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError,
+)  # fmt: skip
 
 
 class PostgresTransport:
     """Connects with a database URL."""
+
+    name = "postgres"
 
     def __init__(self, dsn: str, *, host_id: str, tls: ssl.SSLContext | None = None) -> None:
         self._dsn = dsn
@@ -42,7 +54,10 @@ class PostgresTransport:
 
     async def connect(self) -> "PostgresSession":
         """Open one connection. Raises: SinkUnavailable, SinkHeld."""
-        options: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls}
+        # After a failover the old address may answer and refuse to write: look on, or wait.
+        options: dict[str, Any] = {"target_session_attrs": "read-write"}
+        if self._tls is not None:
+            options["ssl"] = self._tls
         try:
             connection = await asyncpg.connect(
                 self._dsn,
@@ -52,7 +67,7 @@ class PostgresTransport:
                 server_settings={"application_name": f"oddsd/{self._host_id}"},
                 **options,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as exc:
+        except _CONNECTING as exc:
             raise mapped("connect", exc) from exc
         return PostgresSession(connection)
 
@@ -62,6 +77,7 @@ class PostgresSession:
 
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self._connection = connection
+        self._bell: asyncio.Event | None = None  # heard since `rung` was asked first
 
     async def hello(self, hello: Hello) -> Welcome:
         """Call edge_hello. Raises: TransportError."""
@@ -90,9 +106,54 @@ class PostgresSession:
         )  # fmt: skip
         return _decoded(text, Receipt, operation)
 
+    async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
+        """Call edge_lease. Raises: TransportError."""
+        text = await self._asked("SELECT edge_lease($1, $2, $3, $4)::text", "lease", host_id, kinds, limit, lease_s)
+        return _decoded(text, tuple[Request, ...], "lease")
+
+    async def complete(self, answer: Answer) -> None:
+        """Call edge_complete. Raises: TransportError."""
+        result = None if answer.result is None else msgspec.json.encode(answer.result).decode()
+        said = (answer.request_id, answer.state, answer.reason, result)
+        await self._asked("SELECT edge_complete($1::uuid, $2, $3, $4)", "complete", *said)
+
+    async def attend(self, host_id: str, *, standby: bool, ttl_s: int) -> View:
+        """Call edge_attend. Raises: TransportError."""
+        text = await self._asked("SELECT edge_attend($1, $2, $3)::text", "attend", host_id, standby, ttl_s)
+        return _decoded(text, View, "attend")
+
+    async def audit(self, stream_id: str, first: int) -> Account:
+        """Call edge_audit. Raises: TransportError."""
+        text = await self._asked("SELECT edge_audit($1::uuid, $2)::text", "audit", stream_id, first)
+        return _decoded(text, Account, "audit")
+
+    async def rung(self, timeout_s: float) -> bool:
+        """LISTEN once, then wait for a notification. Raises: SinkUnavailable when the connection ends meanwhile."""
+        if self._bell is None:
+            bell = asyncio.Event()
+            listening = self._connection.add_listener(BELL, lambda *_: bell.set())
+            await self._within(ASK_S, "listen", listening)
+            self._connection.add_termination_listener(lambda _: bell.set())
+            self._bell = bell
+            return True  # what came before LISTEN took effect was not heard
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._bell.wait()
+        except TimeoutError:
+            return False
+        self._bell.clear()
+        if self._connection.is_closed():
+            raise SinkUnavailable("listen: the server ended the connection")
+        return True
+
+    async def _asked(self, sql: str, operation: str, *values: Any) -> Any:
+        return await self._within(ASK_S, operation, self._connection.fetchval(sql, *values))
+
     async def close(self) -> None:
         """Say goodbye within a second, else drop the socket."""
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with contextlib.suppress(
+            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+        ):
             await self._connection.close(timeout=1)
         self._connection.terminate()
 
@@ -103,13 +164,46 @@ class PostgresSession:
             if not done:
                 raise SinkUnavailable(f"{operation}: no answer within {deadline_s:.0f} s")
             return task.result()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
+            # InternalClientError: a server that died in mid answer leaves asyncpg's own state behind.
             raise mapped(operation, exc) from exc
         finally:
             if not task.done():
                 self._connection.terminate()
-                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with contextlib.suppress(
+                    OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+                ):
                     await task
+
+
+def pinned(ca_file: str, name: str | None) -> ssl.SSLContext:
+    """Trust this authority alone, whatever name the address has; with a name, that one must be in the certificate.
+
+    A proxy's address is never in the database's certificate. Without a name this is libpq's verify-ca, right where
+    the authority signs one server, as a database that made its own does. Raises: OSError, ssl.SSLError.
+    """
+    context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.name = name
+    context.check_hostname = name is not None
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+class _Named(ssl.SSLContext):
+    """Checks the certificate for a fixed name instead of the address that was dialled."""
+
+    name: str | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.name or server_hostname, session)
 
 
 def _decoded(text: str, kind: type[T], operation: str) -> T:
@@ -122,12 +216,15 @@ def _decoded(text: str, kind: type[T], operation: str) -> T:
 def mapped(operation: str, exc: BaseException) -> TransportError:
     """The one place where asyncpg's errors become ours, by SQLSTATE class."""
     state = getattr(exc, "sqlstate", None) or ""
-    message = f"{operation}: {state + ' ' if state else ''}{exc or type(exc).__name__}"
+    message = f"{operation}: {state + ' ' if state else ''}{str(exc) or type(exc).__name__}"
     if state.startswith(_REFUSED):
         return BatchRefused(message, advice="a fault of this program or of the cloud's schema; report it")
-    if isinstance(exc, ValueError) or (isinstance(exc, asyncpg.InterfaceError) and operation == "connect"):
-        return SinkHeld(message, advice="database_url cannot be read as a Postgres address")
+    if isinstance(exc, ssl.SSLCertVerificationError) or "rejected SSL upgrade" in message:
+        return SinkHeld(message, advice=_TRUST)
+    if state in _FULL:
+        return SinkUnavailable(message, advice="the cloud's database is out of room", retry_after_s=_FULL_S)
     advice = _HELD.get(state[:2])
-    if advice is not None:
-        return SinkHeld(message, advice=advice)
-    return SinkUnavailable(message)
+    if isinstance(exc, ValueError) or (isinstance(exc, asyncpg.InterfaceError) and operation == "connect"):
+        advice = "database_url cannot be read as a Postgres address"
+    # A standby where a primary was looked for comes as an InternalClientError, and passes like the rest.
+    return SinkUnavailable(message) if advice is None else SinkHeld(message, advice=advice)

@@ -1,7 +1,7 @@
-"""What every way to the cloud promises the sender: one suite, over the cloud in memory and over real Postgres."""
+"""What every way to the cloud promises the sender: one suite, over the cloud in memory, real Postgres and the API."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import msgspec
@@ -11,7 +11,9 @@ from sync.batch import Batch, seal
 from sync.errors import SinkHeld, SinkUnavailable
 from sync.protocol import Hello, Lineage, Result, Transport
 from sync.records import SCHEMA_VERSION
+from sync.transports.https import HttpsTransport
 from sync.transports.postgres import PostgresTransport
+from tests.contract.sync.serving import serving
 from tests.factories import NOON, make_market, make_quote
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.postgres import EmbeddedPostgres
@@ -24,12 +26,17 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     server.stop()
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def transport(request) -> Transport:
+@pytest.fixture(params=["memory", "postgres", "https"])
+async def transport(request) -> AsyncIterator[Transport]:
     if request.param == "memory":
-        return FakeCloud()
-    _, edge_dsn = request.getfixturevalue("postgres").create_database()
-    return PostgresTransport(edge_dsn, host_id="contract")
+        yield FakeCloud()
+        return
+    owner_dsn, edge_dsn = request.getfixturevalue("postgres").create_database()
+    if request.param == "postgres":
+        yield PostgresTransport(edge_dsn, host_id="contract")
+        return
+    async with serving(owner_dsn) as (url, key):
+        yield HttpsTransport(url, key, host_id="contract")
 
 
 STREAM, TOKEN = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
