@@ -6,10 +6,11 @@ libraries that use `logging` come out the same way. No secret leaves: configured
 strings are masked in every field and traceback, before anything is rendered.
 """
 
+import contextlib
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
@@ -88,6 +89,17 @@ class _Named(structlog.WriteLogger):
     def __init__(self, out: TextIO, name: str | None = None) -> None:
         super().__init__(out)
         self.name = name
+        self._write, self._flush = _patient(out.write), _patient(out.flush)
+
+
+def _patient(act: Callable[..., object]) -> Callable[..., Any]:
+    """The same where a full disk or a closed pipe stops nobody: a line that cannot be written is no reason to stop."""
+
+    def attempt(*words: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            act(*words)
+
+    return attempt
 
 
 def configure(
