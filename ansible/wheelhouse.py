@@ -76,7 +76,8 @@ def _wheels(lock: Path, python: str, arch: str, folder: Path) -> list[Path]:
     platforms = [f"--platform={name}_{arch}" for name in PLATFORMS]
     tag = "cp" + python.replace(".", "")
     _pip("download", "--no-deps", "--require-hashes", f"--python-version={python}", *platforms,
-         "--implementation=cp", f"--abi={tag}", "--abi=abi3", "--abi=none", "--dest", str(folder), "-r", str(chosen))  # fmt: skip
+         "--implementation=cp", f"--abi={tag}", "--abi=abi3", "--abi=none",
+         "--dest", str(folder), "-r", str(chosen))  # fmt: skip
     for source in [*folder.glob("*.tar.gz"), *folder.glob("*.zip")]:
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
         source.unlink()

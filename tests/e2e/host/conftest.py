@@ -27,15 +27,18 @@ def _obstacle() -> str | None:
     return ansible_missing()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is of the slow kind, and skipped with a reason where it cannot be shown."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Ten minutes with a machine are for who asks for them (-m host), and skipped with a reason where they cannot be."""
     here = Path(__file__).parent
     mine = [item for item in items if here in item.path.parents]
+    if "host" not in config.option.markexpr:
+        items[:] = [item for item in items if item not in mine]
+        config.hook.pytest_deselected(items=mine)
+        return
     reason = _obstacle() if mine else None
     for item in mine:
         item.add_marker(pytest.mark.host)
         item.add_marker(pytest.mark.timeout(900))
-        item.add_marker(pytest.mark.asyncio(loop_scope="session"))
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
 

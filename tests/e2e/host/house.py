@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from agent.errors import OddsdError
+from agent.jobs.table import TIMERS
 from tests.e2e.host.machine import Machine
 from tests.e2e.host.network import WORLD_ADDRESS, Door, Wire
 from tests.e2e.host.playbook import Control
@@ -27,8 +29,7 @@ EXCHANGE_PORT, GROQ_PORT, POSTGRES_PORT, BROKER_PORT = 8001, 8002, 5432, 1883
 N_TICKS = 400  # more than every test together asks for
 SECRET = "gsk-a-secret-of-the-test"
 # Only what a test asks for runs: no timer of the daemon's own in the middle of it.
-QUIET = {name: {"enabled": False} for name in ("collect", "analyse", "benchmark", "predict", "digest", "models",
-                                               "resolve", "refresh-events", "catalogue", "retention")}  # fmt: skip
+QUIET = {name: {"enabled": False} for name in TIMERS}
 
 
 @dataclass(slots=True)
@@ -89,7 +90,8 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
         postgres = EmbeddedPostgres().start()
         stack.callback(postgres.stop)
         owner_dsn, edge_dsn = postgres.create_database()
-        wire = await stack.enter_async_context(Wire(f"oddsd-{folder.name[-8:]}"))
+        name = f"oddsd-{os.getpid()}"
+        wire = await stack.enter_async_context(Wire(name))
         await wire.expose(EXCHANGE_PORT, ("127.0.0.1", _port(exchange.url)))
         await wire.expose(GROQ_PORT, ("127.0.0.1", _port(groq.url)))
         await wire.expose(BROKER_PORT, (broker.host, broker.port))
@@ -98,7 +100,7 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
         tree = folder / "machine"
         copy_tree(debian_tree(), tree, hostname="home-1", authorized_key=_new_key(control.key))
         stack.callback(subprocess.run, ["rm", "-rf", "--one-file-system", str(tree)], check=False)
-        machine = await stack.enter_async_context(Machine(tree, wire, name=f"oddsd-{folder.name[-8:]}"))
+        machine = await stack.enter_async_context(Machine(tree, wire, name=name))
         variables = _variables(exchange, edge_dsn)
         yield House(folder, wire, machine, control, exchange, groq, broker, cloud_door, owner_dsn, variables)
 

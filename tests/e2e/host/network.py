@@ -10,7 +10,7 @@ import ctypes
 import os
 import socket
 import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -114,24 +114,21 @@ def _ip(*arguments: str) -> None:
 
 def _listen(namespace: str, port: int) -> socket.socket:
     """A socket belongs to the namespace it was made in, whoever uses it; a thread goes there and back."""
-    made = list[socket.socket | OSError]()
 
-    def make() -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-        try:
-            if libc.setns(handle, _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.create_server((WORLD_ADDRESS, port)))
-        except OSError as exc:
-            made.append(exc)
-        finally:
-            os.close(handle)
+    def make() -> socket.socket:
+        _enter(namespace)
+        return socket.create_server((WORLD_ADDRESS, port))
 
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    (found,) = made
-    if isinstance(found, OSError):
-        raise found
-    return found
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(make).result()
+
+
+def _enter(namespace: str) -> None:
+    """Move the calling thread; it never comes back, so it must not live on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        if libc.setns(handle, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"setns {namespace}")
+    finally:
+        os.close(handle)

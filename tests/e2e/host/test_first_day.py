@@ -1,8 +1,15 @@
 """From a bare Debian to a running edge, with one command, on a real init system."""
 
+import asyncio
 import json
 
 import aiomqtt
+import pytest
+
+from tests.e2e.host.house import SECRET
+from tests.e2e.host.playbook import ROOT, VENV
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the loop the servers of the house live in
 
 
 async def test_check_mode_on_a_bare_host_passes_and_touches_nothing(first_day):
@@ -59,16 +66,22 @@ async def test_a_collected_tick_arrives_in_postgres_and_at_the_broker(house):
     assert verdict.rows_in_cloud > 300, verdict
 
 
+async def test_the_model_service_is_reached_with_the_secret_that_systemd_handed_over(house):
+    """A daemon without its key would say that analysis is off and ask nobody."""
+    result = await house.machine.ask("run_now", job="models")
+
+    assert result["state"] == "ok", result
+    assert house.groq.n_listed > 0
+
+
 async def test_secrets_stand_nowhere_in_the_open(house):
     """Only root and the daemon get to see them."""
     _, found, _ = await house.machine.run(
-        "grep", "--recursive", "--files-with-matches", "gsk-a-secret-of-the-test", "/etc", "/opt", "/run", "/var/log",
+        "grep", "--recursive", "--files-with-matches", SECRET, "/etc", "/opt", "/run", "/var/log",
         check=False,
     )  # fmt: skip
     modes = await house.machine.run("stat", "--format=%a %U", "/etc/oddsd/credentials")
-    nobody = await house.machine.run(
-        "setpriv", "--reuid=nobody", "--clear-groups", "ls", "/var/lib/oddsd", check=False
-    )
+    nobody = await house.machine.run("setpriv", "--reuid=nobody", "--clear-groups", "ls", "/var/lib/oddsd", check=False)
 
     assert [path for path in found.split() if not path.startswith("/run/credentials/")] == []
     assert modes[1].strip() == "700 root"
@@ -78,10 +91,27 @@ async def test_secrets_stand_nowhere_in_the_open(house):
 async def test_an_operator_of_the_group_may_ask_without_being_root(house):
     """`oddsd status` is for people, not for root."""
     await house.machine.run("useradd", "--create-home", "--groups", "oddsd", "ann")
-    code, said, err = await house.machine.run("runuser", "--user", "ann", "--", "oddsd", "status", "--json", check=False)
+    code, said, err = await house.machine.run(
+        "runuser", "--user", "ann", "--", "oddsd", "status", "--json", check=False
+    )
 
     assert code == 0, err
     assert json.loads(said)["running"] is True
+
+
+async def test_the_example_inventory_holds_two_hosts_and_the_jetson_has_its_own_variables(house):
+    """Who copies it starts from something that is right."""
+    process = await asyncio.create_subprocess_exec(
+        str(VENV / "bin" / "ansible-inventory"), "--inventory", "inventory/example.yml", "--list",
+        stdout=asyncio.subprocess.PIPE, cwd=ROOT / "ansible",
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    hosts = json.loads(out)["_meta"]["hostvars"]
+
+    assert set(hosts) == {"home-1", "jetson-1"}
+    assert hosts["jetson-1"]["oddsd_edge_python_source"] == "uv"
+    assert "oddsd_edge_python_source" not in hosts["home-1"]
+    assert hosts["jetson-1"]["oddsd_edge_credentials"] == hosts["home-1"]["oddsd_edge_credentials"]
 
 
 async def test_a_wrong_variable_stops_before_anything_changes(house):

@@ -7,7 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from agent.errors import OddsdError
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the loop the servers of the house live in
 
 SLOTS_OF_A_DAY = 96
 HANG = "import signal; signal.signal(signal.SIGUSR1, lambda *_: __import__('time').sleep(3600))\n"
@@ -223,31 +227,3 @@ async def test_sigterm_in_mid_work_stops_well_within_the_limit(house):
 
     assert took < 20
     assert state == {"Result": "success", "ExecMainStatus": "0"}
-
-
-async def test_the_nightly_copy_is_whole_and_can_be_put_back(house):
-    """A backup nobody has restored is a hope: the copy goes back, and sync continues under a new lineage."""
-    await house.until_drained()
-    await house.machine.run("systemctl", "start", "oddsd-backup.service")
-    timer = await house.machine.show("ActiveState", unit="oddsd-backup.timer")
-    copies = sorted((house.machine.tree / "var/lib/oddsd/backups").glob("oddsd-*.db"))
-    await house.tick()
-    await house.until_drained()
-    before = json.loads((await house.machine.run("oddsd", "status", "--json"))[1])["report"]["stream_id"]
-
-    await house.machine.run("systemctl", "stop", "oddsd")
-    await house.machine.run(
-        "sh", "-c",
-        "cd /var/lib/oddsd && mkdir -p aside && mv oddsd.db* aside/"
-        " && install -o oddsd -g oddsd -m 0640 backups/$(ls -t backups | head -1) oddsd.db",
-    )  # fmt: skip
-    await house.machine.run("systemctl", "start", "oddsd")
-    result = await house.tick()
-    await house.until_drained()
-    report = json.loads((await house.machine.run("oddsd", "status", "--json"))[1])["report"]
-
-    assert timer["ActiveState"] == "active"
-    assert len(copies) >= 1
-    assert result["state"] == "ok"
-    assert report["stream_id"] != before
-    assert report["figures"]["quarantined_rows" if "quarantined_rows" in report["figures"] else "pending_rows"] == 0

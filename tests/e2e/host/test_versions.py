@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.e2e.host.releases import add_release
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the loop the servers of the house live in
 
 NEXT, BROKEN = "0.8.0", "0.9.0"
 
@@ -98,6 +102,34 @@ async def test_a_broker_on_the_host_speaks_tls_only_and_knows_who_may_what(house
     assert stranger[0] != 0
     assert in_the_open[0] != 0
     assert back.code == 0, back.end
+
+
+async def test_the_nightly_copy_is_whole_and_can_be_put_back(house):
+    """A backup nobody has restored is a hope: the copy goes back, and sync continues under a new lineage."""
+    await house.until_drained()
+    await house.machine.run("systemctl", "start", "oddsd-backup.service")
+    timer = await house.machine.show("ActiveState", unit="oddsd-backup.timer")
+    copies = sorted((house.machine.tree / "var/lib/oddsd/backups").glob("oddsd-*.db"))
+    await house.tick()
+    await house.until_drained()
+    before = json.loads((await house.machine.run("oddsd", "status", "--json"))[1])["report"]["stream_id"]
+
+    await house.machine.run("systemctl", "stop", "oddsd")
+    await house.machine.run(
+        "sh", "-c",
+        "cd /var/lib/oddsd && mkdir -p aside && mv oddsd.db* aside/"
+        " && install -o oddsd -g oddsd -m 0640 backups/$(ls -t backups | head -1) oddsd.db",
+    )  # fmt: skip
+    await house.machine.run("systemctl", "start", "oddsd")
+    result = await house.tick()
+    await house.until_drained()
+    report = json.loads((await house.machine.run("oddsd", "status", "--json"))[1])["report"]
+
+    assert timer["ActiveState"] == "active"
+    assert len(copies) >= 1
+    assert result["state"] == "ok"
+    assert report["stream_id"] != before
+    assert report["figures"]["pending_rows"] == 0
 
 
 async def test_uninstall_keeps_the_data_and_a_purge_wants_it_sent_first(house):
