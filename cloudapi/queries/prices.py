@@ -1,4 +1,8 @@
-"""Prices: the newest quote of a market, as of now or of a while ago, and its series as columns."""
+"""Prices: the newest quote of a market, as of now or of a while ago, and its series as columns.
+
+Law: `price_history`, `price_as_of` and `price_1h` are the same names on both storage backends; every question bounds
+its time. A series from the hours and one from the quotes are the same points.
+"""
 
 from datetime import datetime, timedelta
 
@@ -10,29 +14,18 @@ from sync.records import Quote
 
 SCALE = 1_000_000  # a half-tick mid of Polymarket needs five decimals, so four would round it
 MAX_POINTS = 5000
-LOOK_BACK = timedelta(days=8)  # a delayed price older than this is no price; also bounds the partitions read
+LOOK_BACK = timedelta(days=8)  # a delayed price older than this is no price; also bounds the days read
 
 QUOTE = "q.fetched_at, bid, ask, last_price, mid, volume_24h, open_interest, liquidity_usd"
 
 LOAD_LATEST = f"select market_key, {QUOTE} from price_latest as q join market using (market_id) where market_key = $1"
 
-LOAD_AS_OF = f"""
-select market_key, {QUOTE} from price_snapshot as q join market using (market_id)
-where market_key = $1 and q.fetched_at <= $2 and q.fetched_at > $3
-order by q.fetched_at desc limit 1
+LOAD_AS_OF = """
+select market_key, q.* from market, price_as_of(market_id, $2, $3) as q where market_key = $1
 """
 
 # One point per interval: the last quote in it. Aggregated here: half the time and half the bytes of row objects.
-LOAD_SERIES = f"""
-with points as (
-    select distinct on (t)
-        extract(epoch from date_bin($4::interval, fetched_at, '2000-01-01T00:00:00Z'))::bigint as t,
-        bid, ask, last_price, mid
-    from price_snapshot
-    where market_id = $1 and fetched_at >= $2 and fetched_at < $3
-    order by t, fetched_at desc
-    limit {MAX_POINTS + 1}
-)
+POINTS = f"""
 select
     coalesce(array_agg(t order by t), '{{}}') as t,
     coalesce(array_agg(round(bid * {SCALE})::integer order by t), '{{}}') as bid,
@@ -41,6 +34,51 @@ select
     coalesce(array_agg(round(mid * {SCALE})::integer order by t), '{{}}') as mid
 from points
 """
+
+LOAD_SERIES = f"""
+with points as (
+    select distinct on (t)
+        extract(epoch from date_bin($4::interval, fetched_at, '2000-01-01T00:00:00Z'))::bigint as t,
+        bid, ask, last_price, mid
+    from price_history($1, $2, $3)
+    order by t, fetched_at desc
+    limit {MAX_POINTS + 1}
+)
+{POINTS}
+"""
+
+# Whole hours that are rolled up come from there, what is left at both ends from the quotes: the same points, for each
+# hour carries its last quote as it stood.
+LOAD_HOURLY_SERIES = f"""
+with whole as materialized (
+    select
+        first,
+        greatest(first, least(
+            (select coalesce(rolled_until, '-infinity') from storage_backend),
+            date_bin('1 hour', $3::timestamptz, '2000-01-01T00:00:00Z')
+        )) as until
+    from date_bin(
+        '1 hour', $2::timestamptz + interval '1 hour' - interval '1 microsecond', '2000-01-01T00:00:00Z'
+    ) as first
+), quotes as (
+    select h.fetched_at, h.bid, h.ask, h.last_price, h.mid
+    from whole, price_1h as h where h.market_id = $1 and h.bucket >= whole.first and h.bucket < whole.until
+    union all
+    select q.* from whole, price_history($1, $2, least(whole.first, $3)) as q
+    union all
+    select q.* from whole, price_history($1, whole.until, $3) as q
+), points as (
+    select distinct on (t)
+        extract(epoch from date_bin($4::interval, fetched_at, '2000-01-01T00:00:00Z'))::bigint as t,
+        bid, ask, last_price, mid
+    from quotes
+    order by t, fetched_at desc
+    limit {MAX_POINTS + 1}
+)
+{POINTS}
+"""
+
+FROM_HOURS = (Interval.H1, Interval.D1)
 
 FIND_MARKET = "select market_id from market where market_key = $1"
 
@@ -74,5 +112,6 @@ async def load_series(
     market_id = await pool.fetchval(FIND_MARKET, market_key)
     if market_id is None:
         return None
-    row = await pool.fetchrow(LOAD_SERIES, market_id, start, end, timedelta(seconds=INTERVAL_S[interval]))
+    query = LOAD_HOURLY_SERIES if interval in FROM_HOURS else LOAD_SERIES
+    row = await pool.fetchrow(query, market_id, start, end, timedelta(seconds=INTERVAL_S[interval]))
     return msgspec.convert({"market_id": market_key, "interval": interval, **dict(row or {})}, Series)
