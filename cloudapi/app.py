@@ -21,16 +21,45 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from cloudapi import problems
+from cloudapi.accounts import Accounts
 from cloudapi.auth import MAX_BODY_BYTES, AuthMiddleware, KeyRing
 from cloudapi.cache import Cache, MemoryCache, RedisCache, Shelf, make_redis_pool
 from cloudapi.cursors import CursorSigner
 from cloudapi.db import keep_partitions, make_pool
+from cloudapi.feed import Feed
 from cloudapi.live import Versions, listen_forever
 from cloudapi.metrics import Metrics
+from cloudapi.passwords import Passwords
+from cloudapi.payments import Payments
+from cloudapi.quota import Quota
 from cloudapi.ratelimit import RateLimiter
-from cloudapi.routes import arbitrage, benchmark, digests, docs, health, insights, markets, predictions, record, signals
+from cloudapi.reference import without_examples
+from cloudapi.routes import (
+    accounts,
+    arbitrage,
+    benchmark,
+    billing,
+    digests,
+    docs,
+    edge,
+    health,
+    insights,
+    live,
+    markets,
+    predictions,
+    privacy,
+    record,
+    sessions,
+    signals,
+    watch,
+    webhooks,
+)
 from cloudapi.services import Services
-from cloudapi.settings import CloudSettings
+from cloudapi.sessions import Bells
+from cloudapi.settings import CloudSettings, Environment
+from cloudapi.sweep import sweep_forever
+from cloudapi.tokens import AccessTokens
+from cloudapi.web.pages import PAGES
 
 log = structlog.get_logger(__name__)
 
@@ -39,18 +68,25 @@ HANDLERS = (
     health.liveness,
     health.readiness,
     health.metrics,
+    *edge.HANDLERS,
     docs.documentation,
     markets.list_markets,
+    markets.search_markets,
     markets.get_market,
     markets.get_price,
+    markets.list_prices,
+    markets.list_series,
     markets.get_series,
     insights.list_insights,
+    insights.get_insight,
+    insights.list_ai_insights,
     digests.list_digests,
     arbitrage.list_arbitrage,
     signals.list_signals,
     predictions.list_predictions,
     predictions.get_prediction,
     predictions.list_benchmarks,
+    predictions.get_path,
     record.get_head,
     record.list_record,
     benchmark.list_marks,
@@ -58,6 +94,25 @@ HANDLERS = (
     benchmark.list_experiments,
     benchmark.get_report,
     benchmark.get_leaderboard,
+    benchmark.get_named_leaderboard,
+    accounts.register,
+    accounts.log_in,
+    accounts.refresh,
+    accounts.log_out,
+    accounts.change_password,
+    accounts.get_me,
+    accounts.get_usage,
+    accounts.list_keys,
+    accounts.create_key,
+    accounts.delete_key,
+    *sessions.HANDLERS,
+    *billing.HANDLERS,
+    *watch.HANDLERS,
+    *webhooks.HANDLERS,
+    *privacy.HANDLERS,
+    live.listen,
+    live.listen_socket,
+    live.make_ticket,
 )
 
 DESCRIPTION = (
@@ -76,9 +131,17 @@ def create_app(
     """The service, wired. `cache` and `now` are replaced in tests; `app.state.services` holds what was built."""
     services = _make_services(settings, cache, now)
     return Litestar(
-        route_handlers=list(HANDLERS),
-        middleware=[AuthMiddleware(services.ring, RateLimiter(services.redis))],
-        before_send=[problems.make_send_hook(services.metrics)],
+        route_handlers=[*without_examples(HANDLERS), PAGES],
+        middleware=[
+            AuthMiddleware(
+                services.ring,
+                services.limiter,
+                services.quota,
+                cookie=session_cookie(settings),
+                address_header=services.address_header,
+            )
+        ],
+        before_send=[problems.make_send_hook(services.metrics, services.quota)],
         exception_handlers=problems.exception_handlers(),
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         lifespan=[_lifespan(services)],
@@ -97,13 +160,22 @@ def _make_services(settings: CloudSettings, cache: Cache | None, now: Callable[[
         cache = MemoryCache() if redis is None else RedisCache(redis)
     # Without a secret cursors last as long as the process: right for one laptop, refused in production by settings.
     secret = settings.jwt_secret.get_secret_value().encode() if settings.jwt_secret else secrets.token_bytes(32)
+    before = [settings.jwt_secret_before.get_secret_value().encode()] if settings.jwt_secret_before else []
+    tokens, passwords = AccessTokens([secret, *before]), Passwords()
     return Services(
         settings=settings,
         pool=pool,
         redis=redis,
         shelf=Shelf(cache),
         versions=Versions(),
-        ring=KeyRing(pool),
+        ring=KeyRing(pool, tokens),
+        limiter=RateLimiter(redis),
+        quota=Quota(pool, now),
+        passwords=passwords,
+        accounts=Accounts(pool, tokens, passwords, now=now, registration=settings.registration),
+        feed=Feed(pool),
+        bells=Bells(),
+        payments=Payments(settings, pool, now=now),
         cursors=CursorSigner(secret),
         metrics=Metrics(),
         now=now,
@@ -116,8 +188,11 @@ def _lifespan(services: Services) -> Callable[[Litestar], AbstractAsyncContextMa
         await services.pool  # opens nothing yet: the pool has no minimum
         dsn = services.settings.database_url.get_secret_value()
         tasks = [
-            _start("listener", listen_forever(dsn, services.versions, services.ring.forget), services),
+            _start("listener", _listen(services, dsn), services),
             _start("partitions", keep_partitions(services.pool), services),
+            _start("feed", services.feed.run(), services),
+            _start("sweep", sweep_forever(services.pool), services),
+            _start("farewell", _say_farewell(services), services),
         ]
         try:
             yield
@@ -125,12 +200,36 @@ def _lifespan(services: Services) -> Callable[[Litestar], AbstractAsyncContextMa
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await services.quota.close()
+            services.passwords.close()
             await services.shelf.close()
+            await services.payments.close()
             if services.redis is not None:
                 await services.redis.disconnect()
             services.pool.terminate()
 
     return live
+
+
+async def _listen(services: Services, dsn: str) -> None:
+    await listen_forever(
+        dsn,
+        services.versions,
+        on_landed=services.feed.call,
+        on_keys_changed=services.ring.forget,
+        on_session_moved=services.bells.ring,
+    )
+
+
+async def _say_farewell(services: Services) -> None:
+    """Streams end as soon as the process was asked to stop: the server waits for them."""
+    await services.stopping.wait()
+    services.feed.close()
+
+
+def session_cookie(settings: CloudSettings) -> str:
+    """The name of a browser's session. `__Host-` binds it to one host over TLS, which a laptop has not."""
+    return "__Host-oddsd" if settings.env is Environment.PRODUCTION else "oddsd_session"
 
 
 def _start(name: str, work: Awaitable[None], services: Services) -> asyncio.Task[None]:

@@ -1,4 +1,4 @@
-"""The command `oddsd-cloud`: migrate, serve, dev, key. Thin: reads settings and calls the room that knows.
+"""The command `oddsd-cloud`: migrate, serve, worker, dev, key. Thin: reads settings and calls the room that knows.
 
 Exit codes: 0 done, 1 nothing to revoke, 69 database away, 75 already running, 78 configuration (all faults listed).
 """
@@ -18,9 +18,10 @@ import msgspec
 import rich_click as click
 import structlog
 
-from cloudapi import keys
+from cloudapi import flags, keys
 from cloudapi.db import AWAY
 from cloudapi.errors import CloudError, ConfigError, DatabaseAway
+from cloudapi.flags import Flag
 from cloudapi.queries import accounts
 from cloudapi.settings import CloudSettings, Environment
 from cloudapi.tiers import Tier
@@ -51,11 +52,29 @@ def commands() -> None:
 
 @commands.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to this release. Safe to repeat."""
+    """Bring the database at DATABASE_URL to this release, as STORAGE_BACKEND says if it is new. Safe to repeat."""
     from cloudapi.migrations import runner
 
     settings = CloudSettings.load()
-    _report_migration(runner.migrate(settings.database_url.get_secret_value()))
+    address = settings.database_url.get_secret_value()
+    _report_migration(runner.migrate(address, storage=settings.storage_backend))
+
+
+@commands.command()
+@click.option("--once", is_flag=True, help="What is due now, as JSON, and end; for a cron job.")
+def worker(*, once: bool) -> None:
+    """Look after stored prices, and send what subscribers are owed. Any number of them may run."""
+    from cloudapi import worker as duties
+
+    settings = CloudSettings.load()
+    _set_up_log(settings.env)
+    if not once:
+        asyncio.run(duties.serve(settings))
+        return
+    try:
+        print(json.dumps(asyncio.run(duties.Worker(settings).run_once())))
+    except AWAY as exc:
+        raise DatabaseAway(f"DATABASE_URL does not answer: {exc or type(exc).__name__}") from exc
 
 
 @commands.command()
@@ -77,7 +96,10 @@ def dev(data_dir: Path | None, port: int, ready_file: Path | None) -> None:
     """Serve on this machine alone, with a PostgreSQL of its own. Never for a server."""
     if os.environ.get("ODDSD_ENV") == Environment.PRODUCTION:
         raise ConfigError(["ODDSD_ENV: dev trusts every local user and refuses production; use migrate and serve"])
-    from cloudapi.embedded import EDGE_ROLE, EmbeddedServer, default_data_dir
+    try:
+        from cloudapi.embedded import EDGE_ROLE, EmbeddedServer, default_data_dir
+    except ModuleNotFoundError as exc:
+        raise ConfigError(["dev needs a PostgreSQL of its own: pip install 'oddsd[embedded]'"]) from exc
     from cloudapi.migrations import runner
 
     _set_up_log(Environment.DEVELOPMENT)
@@ -102,6 +124,95 @@ def dev(data_dir: Path | None, port: int, ready_file: Path | None) -> None:
         _run(settings, on_ready=announce)
 
 
+@commands.command()
+@click.option("--days", type=click.IntRange(1, 365), default=7, show_default=True, help="How far to look back.")
+def sessions(*, days: int) -> None:
+    """How soon predictions on demand began, and shadow ones beside the daily forecasts; JSON."""
+    from cloudapi.queries.sessions import compare_shadows, load_figures
+
+    async def work(db: "asyncpg.Connection[asyncpg.Record]") -> dict[str, object]:
+        return {"figures": await load_figures(db, days), "shadows": await compare_shadows(db, days)}
+
+    print(msgspec.json.format(msgspec.json.encode(_with_database(work)), indent=2).decode())
+
+
+@commands.command()
+def openapi() -> None:
+    """Print the OpenAPI document of this release; `docs/openapi.json` is this."""
+    from cloudapi import reference
+    from cloudapi.app import create_app
+
+    async def render() -> str:
+        # Nothing connects while the service is built.
+        return reference.render(create_app(CloudSettings.load(database_url="postgresql://localhost/none")))
+
+    print(asyncio.run(render()), end="")
+
+
+@commands.group()
+def account() -> None:
+    """People's accounts: create, change the tier."""
+
+
+@account.command("create")
+@click.argument("email")
+@click.option("--tier", type=click.Choice([tier.value for tier in Tier]), default=Tier.BASIC.value, show_default=True)
+@click.password_option(help="Asked for unless given.")
+def create_account(email: str, tier: str, password: str) -> None:
+    """Make an account that can log in, also where REGISTRATION is closed."""
+    from cloudapi.accounts import normal_email
+    from cloudapi.passwords import Passwords, check_strength
+
+    address = normal_email(email)
+    check_strength(password, address)
+
+    async def work(db: "asyncpg.Connection[asyncpg.Record]") -> bool:
+        password_hash = await Passwords().hash(password)
+        return await accounts.save_person(db, email=address, password_hash=password_hash, tier=Tier(tier)) is not None
+
+    if not _with_database(work):
+        print(f"{address} has an account already; change it with: oddsd-cloud account tier", file=sys.stderr)
+        sys.exit(1)
+    print(f"{address} may log in, tier {tier}")
+
+
+@account.command("tier")
+@click.argument("email")
+@click.argument("tier", type=click.Choice([tier.value for tier in Tier]))
+def change_tier(email: str, tier: str) -> None:
+    """Move an account to another tier, on every replica at once."""
+    from cloudapi.accounts import normal_email
+
+    if not _with_database(lambda db: accounts.set_tier(db, normal_email(email), Tier(tier))):
+        print(f"nobody has the e-mail {email}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{email} is {tier}")
+
+
+@commands.group()
+def flag() -> None:
+    """Switches of capabilities: set, list. `outside` is the kill switch."""
+
+
+@flag.command("set")
+@click.argument("name", type=click.Choice([one.value for one in Flag]))
+@click.argument("state", type=click.Choice(["on", "off"]))
+@click.option("--share", type=click.IntRange(0, 100), default=100, show_default=True, help="Per cent of accounts.")
+@click.option("--note", default="", help="Why, for who reads the list.")
+def set_flag(name: str, state: str, share: int, note: str) -> None:
+    """Turn a capability on or off, on every replica at once."""
+    _with_database(lambda db: flags.set_flag(db, Flag(name), is_on=state == "on", share=share, why=note))
+    print(f"{name} is {state}" + (f" for {share} % of accounts" if state == "on" and share < 100 else ""))
+
+
+@flag.command("list")
+def list_flags() -> None:
+    """Every switch that was ever touched; the others are on."""
+    for row in _with_database(flags.load_flags):
+        word = "on" if row.is_on else "off"
+        print(f"{row.name:<14} {word:<4} {row.share:>3} %  {row.changed_at:%Y-%m-%d}  {row.note}")
+
+
 @commands.group()
 def key() -> None:
     """API keys: create, list, revoke."""
@@ -109,12 +220,19 @@ def key() -> None:
 
 @key.command("create")
 @click.option("--name", required=True, help="Whose key it is.")
-@click.option("--tier", type=click.Choice([tier.value for tier in Tier]), required=True)
+@click.option("--tier", type=click.Choice([tier.value for tier in Tier]), default=Tier.BASIC.value, show_default=True)
+@click.option(
+    "--scope",
+    type=click.Choice(["read", "ingest"]),
+    default="read",
+    show_default=True,
+    help="ingest: an edge's, which delivers over HTTPS and reads nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
-def create_key(name: str, tier: str, *, as_json: bool) -> None:
+def create_key(name: str, tier: str, scope: str, *, as_json: bool) -> None:
     """Make an account with a key. The key is shown this once and never again."""
     made = keys.make_key(secrets.token_bytes(keys.N_RANDOM_BYTES))
-    prefix = _with_database(lambda db: accounts.save_key(db, key=made, name=name, tier=Tier(tier)))
+    prefix = _with_database(lambda db: accounts.save_key(db, key=made, name=name, tier=Tier(tier), scopes=(scope,)))
     if as_json:
         print(json.dumps({"key": made, "prefix": prefix, "name": name, "tier": tier}))
     else:

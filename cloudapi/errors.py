@@ -4,14 +4,19 @@
       ConfigError                exit 78; lists every fault at once
       AlreadyRunning             exit 75; another process owns the data directory
       DatabaseAway               exit 69; a command could not reach the database
+      StorageMismatch            exit 78; prices are stored otherwise than the configuration says
       ApiError                   an answer to a caller: status, code (stable, part of the problem's type), detail
         Invalid                  422; errors[] with JSON pointers
         BadCursor                400
         Unauthenticated          401
+        NotEnoughCredits         402; the account's credits do not cover it
         Forbidden                403; the tier does not include it, and which one does
+        NotAllowed               403; the key lacks the scope, or another site's page asks
         NotFound                 404; the same for unknown and foreign
         TooLarge                 413
         RateLimited              429; retry_after_s
+        QuotaSpent               429; the month's requests are used up
+        Conflict                 409; the same request is under way, or the limit of objects is reached
         Unavailable              503; retry_after_s
 
 Every ApiError becomes application/problem+json in `problems.py`, as does anything the framework raises.
@@ -46,6 +51,12 @@ class DatabaseAway(CloudError):
     """A command could not reach the database."""
 
     exit_code = 69
+
+
+class StorageMismatch(CloudError):
+    """The database stores prices otherwise than it was asked to."""
+
+    exit_code = 78
 
 
 class ApiError(CloudError):
@@ -88,12 +99,28 @@ class Unauthenticated(ApiError):
     title = "An API key is needed"
 
 
+class NotEnoughCredits(ApiError):
+    """The account's credits do not cover what was asked for."""
+
+    status = 402
+    code = "credits"
+    title = "Not enough credits"
+
+
 class Forbidden(ApiError):
     """The caller's tier does not include this."""
 
     status = 403
     code = "tier"
     title = "Not part of this tier"
+
+
+class NotAllowed(ApiError):
+    """The tier would do, but not this key, or not from this page."""
+
+    status = 403
+    code = "not-allowed"
+    title = "Not allowed with this"
 
 
 class NotFound(ApiError):
@@ -118,6 +145,21 @@ class RateLimited(ApiError):
     status = 429
     code = "rate-limited"
     title = "Too many requests"
+
+
+class QuotaSpent(RateLimited):
+    """The requests of this month are used up."""
+
+    code = "quota"
+    title = "The month's requests are used up"
+
+
+class Conflict(ApiError):
+    """The state of things does not allow it: the same request is under way, or there are as many as may be."""
+
+    status = 409
+    code = "conflict"
+    title = "Not possible as things stand"
 
 
 class Unavailable(ApiError):

@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 LANDED_CHANNEL = "edge_landed"
 KEYS_CHANNEL = "api_keys_changed"
+SESSIONS_CHANNEL = "session_moved"
 PROBE_EVERY_S = 15.0  # a connection behind a proxy can die without a word; only asking finds out
 DEADLINE_S = 5.0
 RETRY_FIRST_S = 0.5
@@ -60,7 +61,14 @@ class Versions:
         self._stamps.clear()
 
 
-async def listen_forever(dsn: str, versions: Versions, on_keys_changed: Callable[[], None]) -> None:
+async def listen_forever(
+    dsn: str,
+    versions: Versions,
+    *,
+    on_landed: Callable[[], None],
+    on_keys_changed: Callable[[], None],
+    on_session_moved: Callable[[str | None], None] = lambda _: None,
+) -> None:
     """Listen until cancelled, reconnecting with growing pauses. Logs the loss and the return, not each attempt."""
     delay_s = RETRY_FIRST_S
     is_lost = False
@@ -68,10 +76,12 @@ async def listen_forever(dsn: str, versions: Versions, on_keys_changed: Callable
         try:
             connection = await asyncpg.connect(dsn, timeout=DEADLINE_S, command_timeout=DEADLINE_S)
             try:
-                await _subscribe(connection, versions, on_keys_changed)
+                await _subscribe(connection, versions, on_landed, on_keys_changed, on_session_moved)
                 # Anything may have happened before LISTEN took effect.
                 versions.forget()
+                on_landed()
                 on_keys_changed()
+                on_session_moved(None)
                 versions.is_hearing = True
                 if is_lost:
                     log.info("hearing the database again", action="listener_back")
@@ -90,16 +100,26 @@ async def listen_forever(dsn: str, versions: Versions, on_keys_changed: Callable
 
 
 async def _subscribe(
-    connection: "asyncpg.Connection[asyncpg.Record]", versions: Versions, on_keys_changed: Callable[[], None]
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    versions: Versions,
+    on_landed: Callable[[], None],
+    on_keys_changed: Callable[[], None],
+    on_session_moved: Callable[[str | None], None],
 ) -> None:
     def landed(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
         versions.note(msgspec.json.decode(str(payload), type=Landing))
+        on_landed()
 
     def keys_changed(_connection: Any, _pid: int, _channel: str, _payload: object) -> None:
         on_keys_changed()
 
     await connection.add_listener(LANDED_CHANNEL, landed)
     await connection.add_listener(KEYS_CHANNEL, keys_changed)
+
+    def session_moved(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        on_session_moved(str(payload))
+
+    await connection.add_listener(SESSIONS_CHANNEL, session_moved)
 
 
 async def _stay(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

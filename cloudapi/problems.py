@@ -4,6 +4,7 @@ Law: one shape for every failure, the framework's own included (404, 405, 422, 5
 never a stack, SQL or a value from the configuration. `type` is a stable address under our documentation.
 """
 
+import itertools
 import re
 import time
 import uuid
@@ -15,11 +16,12 @@ import structlog
 from litestar import Request, Response
 from litestar.enums import ParamType, ScopeType
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import BeforeMessageSendHookHandler, ExceptionHandlersMap, Message, Scope
+from litestar.types import BeforeMessageSendHookHandler, ExceptionHandlersMap, HTTPScope, Message, Scope, Send
 
 from cloudapi.db import AWAY
-from cloudapi.errors import ApiError, Forbidden, Unauthenticated
+from cloudapi.errors import ApiError, Forbidden, QuotaSpent, Unauthenticated
 from cloudapi.metrics import Metrics
+from cloudapi.quota import Quota
 from cloudapi.ratelimit import WINDOW_S, policy_header
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,10 @@ SECURITY_HEADERS = {
 
 # Codes of failures the framework raises; ours are in the ApiError tree.
 FRAMEWORK_CODES = {400: "bad-request", 401: "unauthenticated", 403: "forbidden", 404: "not-found"}
-FRAMEWORK_CODES |= {405: "method-not-allowed", 413: "too-large", 422: "invalid", 500: "internal"}
+FRAMEWORK_CODES |= {405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type", 422: "invalid"}
+FRAMEWORK_CODES |= {500: "internal"}
+
+LOG_ONE_OF = 50  # answered reads; failures of ours and whatever writes are logged each
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -68,8 +73,9 @@ def note_start(scope: Scope) -> None:
     scope.setdefault("state", {})["started_at"] = time.perf_counter()
 
 
-def make_send_hook(metrics: Metrics) -> BeforeMessageSendHookHandler:
-    """Adds the headers every answer has, and counts the answer. Runs for unrouted paths too."""
+def make_send_hook(metrics: Metrics, quota: Quota) -> BeforeMessageSendHookHandler:
+    """Adds the headers every answer has, counts the answer and logs it. Runs for unrouted paths too."""
+    turn = itertools.count()
 
     async def before_send(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start" or scope["type"] != ScopeType.HTTP:
@@ -79,14 +85,57 @@ def make_send_hook(metrics: Metrics) -> BeforeMessageSendHookHandler:
         extra = SECURITY_HEADERS | {"x-request-id": request_id(scope)}
         caller = scope.get("user")
         if caller is not None:
-            extra["ratelimit-policy"] = policy_header(caller.entitlement.requests_per_minute)
+            right = caller.entitlement
+            extra["ratelimit-policy"] = policy_header(right.requests_per_minute, right.requests_per_month)
+            if message["status"] == HTTPStatus.NOT_MODIFIED:
+                quota.give_back(caller.account_id)
         headers += [(name.encode(), text.encode()) for name, text in extra.items() if name.encode() not in present]
         message["headers"] = headers
         started_at = scope["state"].get("started_at")
         duration_s = None if started_at is None else time.perf_counter() - started_at
         metrics.note_request(scope["method"], _route_of(scope), message["status"], duration_s)
+        is_told = message["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR or scope["method"] not in {"GET", "HEAD"}
+        if is_told or not next(turn) % LOG_ONE_OF:
+            _log_request(scope, message["status"], duration_s)
 
     return before_send
+
+
+def _log_request(scope: HTTPScope, status: int, duration_s: float | None) -> None:
+    """One line: who by id, what by route, never a credential, a query or a body."""
+    caller = scope.get("user")
+    log.info(
+        "request answered",
+        action="request",
+        id=request_id(scope),
+        method=scope["method"],
+        route=_route_of(scope),
+        status=status,
+        duration_ms=None if duration_s is None else round(duration_s * 1000, 1),
+        account_id=None if caller is None else str(caller.account_id),
+        key_id=None if caller is None or caller.key_id is None else str(caller.key_id),
+    )
+
+
+async def refuse_socket(scope: Scope, send: Send, exc: ApiError) -> None:
+    """Refuse a WebSocket before it is one: with a problem where the server can say it, else by closing."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": exc.code})
+        return
+    problem = Problem(
+        type=f"/docs#problem-{exc.code}",
+        title=exc.title,
+        status=exc.status,
+        detail=exc.detail,
+        instance=scope["path"],
+        request_id=request_id(scope),
+    )
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    headers += [(name.encode(), text.encode()) for name, text in SECURITY_HEADERS.items()]
+    start: Any = {"type": "websocket.http.response.start", "status": exc.status, "headers": headers}
+    await send(start)
+    body: Any = {"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)}
+    await send(body)
 
 
 def exception_handlers() -> ExceptionHandlersMap:
@@ -108,7 +157,7 @@ def _answer_api_error(request: Request[Any, Any, Any], exc: ApiError) -> Respons
     headers = {}
     if exc.retry_after_s is not None:
         headers["retry-after"] = str(exc.retry_after_s)
-        if exc.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if exc.status == HTTPStatus.TOO_MANY_REQUESTS and not isinstance(exc, QuotaSpent):
             headers["ratelimit"] = f'"burst";r=0;t={min(exc.retry_after_s, WINDOW_S)}'
     if isinstance(exc, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="oddsd"'

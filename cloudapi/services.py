@@ -18,12 +18,19 @@ from litestar.params import SkipValidation
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from redis.asyncio import BlockingConnectionPool
 
+from cloudapi.accounts import Accounts
 from cloudapi.auth import Caller, KeyRing
 from cloudapi.cache import Shelf
 from cloudapi.cursors import CursorSigner
 from cloudapi.db import Pool
+from cloudapi.feed import Feed
 from cloudapi.live import Versions
 from cloudapi.metrics import Metrics
+from cloudapi.passwords import Passwords
+from cloudapi.payments import Payments
+from cloudapi.quota import Quota
+from cloudapi.ratelimit import RateLimiter
+from cloudapi.sessions import Bells
 from cloudapi.settings import CloudSettings
 
 AnyRequest = Request[Caller, Any, Any]
@@ -41,11 +48,24 @@ class Services:
     shelf: Shelf
     versions: Versions
     ring: KeyRing
+    limiter: RateLimiter
+    quota: Quota
+    passwords: Passwords
+    accounts: Accounts
+    feed: Feed
+    bells: Bells
+    payments: Payments
     cursors: CursorSigner
     metrics: Metrics
     now: Callable[[], datetime]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     broken: str | None = None  # the background task that died, if one did
+
+    @property
+    def address_header(self) -> bytes | None:
+        """The header in which the platform names the caller, where there is one."""
+        name = self.settings.address_header
+        return None if name is None else name.lower().encode()
 
     async def answer(
         self,

@@ -22,6 +22,7 @@ class ArbitrageFilters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     kind: ArbitrageKind | None = None
     market: str | None = None
     min_net_edge: float | None = None
+    until: datetime | None = None  # not shown from here on
 
 
 async def load_arbitrage(
@@ -49,6 +50,7 @@ def _narrowed(filters: ArbitrageFilters) -> tuple[list[str], list[object]]:
         ("arbitrage_kind = {}", None if filters.kind is None else filters.kind.value),
         ("legs @> {}::jsonb", leg),
         ("net_edge >= {}", filters.min_net_edge),
+        ("detected_at < {}", filters.until),
     )
     given = [(condition, value) for condition, value in wanted if value is not None]
     conditions = [condition.format(f"${number}") for number, (condition, _) in enumerate(given, start=1)]

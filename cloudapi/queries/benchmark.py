@@ -12,7 +12,7 @@ LOAD_PASSES = """
 select pass_id, checked_at, status, n_active, n_paused, n_completed, n_checks, n_converging, n_diverging, n_stable,
        n_overshot, n_stale, n_settled, n_marks, n_scores, n_excluded, mean_rate, max_rate, convergence_percentage
 from benchmark_pass
-where $1::timestamptz is null or (checked_at, pass_id) < ($1, $2)
+where ($1::timestamptz is null or (checked_at, pass_id) < ($1, $2)) and ($4::timestamptz is null or checked_at < $4)
 order by checked_at desc, pass_id desc limit $3
 """
 
@@ -32,7 +32,10 @@ where prediction_id = $1
 
 _REPORT = "report_id, scope, made_at, body"
 
-LOAD_REPORT = f"select {_REPORT} from benchmark_report where scope = $1 order by made_at desc, report_id desc limit 1"
+LOAD_REPORT = f"""
+select {_REPORT} from benchmark_report where scope = $1 and ($2::timestamptz is null or made_at < $2)
+order by made_at desc, report_id desc limit 1
+"""
 
 # One newest report per scope, by walking the index from scope to scope.
 LOAD_SCOPES = f"""
@@ -43,7 +46,8 @@ with recursive scopes as (
     from scopes as s where s.scope is not null
 )
 select newest.* from scopes as s cross join lateral (
-    select {_REPORT} from benchmark_report where scope = s.scope order by made_at desc, report_id desc limit 1
+    select {_REPORT} from benchmark_report where scope = s.scope and ($2::timestamptz is null or made_at < $2)
+    order by made_at desc, report_id desc limit 1
 ) as newest
 where starts_with(s.scope, $1)
 order by newest.scope
@@ -53,10 +57,12 @@ EXPERIMENT = "experiment:"
 LEADERBOARD = "leaderboard:"
 
 
-async def load_passes(pool: Pool, *, before: tuple[datetime, str] | None, limit: int) -> list[BenchmarkPass]:
+async def load_passes(
+    pool: Pool, *, before: tuple[datetime, str] | None, until: datetime | None, limit: int
+) -> list[BenchmarkPass]:
     """A page, newest first, one row longer than `limit` if there are more."""
     moment, pass_id = before or (None, None)
-    rows = await pool.fetch(LOAD_PASSES, moment, pass_id, limit + 1)
+    rows = await pool.fetch(LOAD_PASSES, moment, pass_id, limit + 1, until)
     return [from_row(row, BenchmarkPass) for row in rows]
 
 
@@ -71,15 +77,15 @@ async def load_score(pool: Pool, prediction_id: str) -> Score | None:
     return None if row is None else from_row(row, Score)
 
 
-async def load_report(pool: Pool, scope: str) -> BenchmarkReport | None:
-    """The newest report of a scope."""
-    row = await pool.fetchrow(LOAD_REPORT, scope)
+async def load_report(pool: Pool, scope: str, *, until: datetime | None) -> BenchmarkReport | None:
+    """The newest report of a scope made before `until`."""
+    row = await pool.fetchrow(LOAD_REPORT, scope, until)
     return None if row is None else _report(dict(row))
 
 
-async def load_experiments(pool: Pool) -> list[BenchmarkReport]:
-    """The newest report of each experiment, by name."""
-    return [_report(dict(row)) for row in await pool.fetch(LOAD_SCOPES, EXPERIMENT)]
+async def load_experiments(pool: Pool, *, until: datetime | None) -> list[BenchmarkReport]:
+    """The newest report of each experiment made before `until`, by name."""
+    return [_report(dict(row)) for row in await pool.fetch(LOAD_SCOPES, EXPERIMENT, until)]
 
 
 def _report(values: dict[str, Any]) -> BenchmarkReport:

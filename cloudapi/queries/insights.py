@@ -5,13 +5,49 @@ from datetime import datetime
 import msgspec
 
 from cloudapi.db import Pool, from_row
-from sync.records import Insight
+from sync.records import Insight, Position, Recommendation, TimeSensitivity
 
 COLUMNS = """
 insight_id, market_key, pattern_id, detector, recommendation, confidence, one_liner, reasoning, edge_explanation,
 risk_factors, suggested_position, time_sensitivity, actionable, model, prompt_version, cost_usd, created_at, expires_at,
 clamps, i.bid, i.ask, what_happened, why_it_matters, leave_it_if, probability_yes, edge
 """
+
+
+# What the price of the highest tier pays for: how we came to it, and our own number.
+DEEP = ("reasoning", "edge_explanation", "probability_yes", "edge", "model", "prompt_version", "cost_usd")
+
+
+LOAD_INSIGHT = f"""
+select {COLUMNS} from insight as i join market as m using (market_id)
+where i.insight_id = $1 and ($2::timestamptz is null or i.created_at < $2)
+"""
+
+
+class InsightBrief(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="insight_brief"
+):
+    """An insight without the analysis behind it: what it says, not how we came to it."""
+
+    insight_id: str
+    market_key: str
+    pattern_id: str
+    detector: str
+    recommendation: Recommendation
+    confidence: int
+    one_liner: str
+    risk_factors: tuple[str, ...]
+    suggested_position: Position
+    time_sensitivity: TimeSensitivity
+    actionable: bool
+    created_at: datetime
+    expires_at: datetime
+    clamps: tuple[str, ...] = ()
+    bid: float | None = None
+    ask: float | None = None
+    what_happened: str | None = None
+    why_it_matters: str | None = None
+    leave_it_if: str | None = None
 
 
 class InsightFilters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +57,7 @@ class InsightFilters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     category: str | None = None
     min_confidence: int | None = None
     since: datetime | None = None
+    until: datetime | None = None  # not shown from here on
 
 
 async def load_insights(
@@ -32,6 +69,12 @@ async def load_insights(
         arguments += before
         conditions.append(f"(i.created_at, i.insight_id) < (${len(arguments) - 1}, ${len(arguments)})")
     return await _load(pool, conditions, "i.created_at desc, i.insight_id desc", [*arguments, limit + 1])
+
+
+async def load_insight(pool: Pool, insight_id: str, *, until: datetime | None) -> Insight | None:
+    """One insight, if it is older than `until`."""
+    row = await pool.fetchrow(LOAD_INSIGHT, insight_id, until)
+    return None if row is None else from_row(row, Insight)
 
 
 async def load_strongest(pool: Pool, filters: InsightFilters, *, since: datetime, limit: int) -> list[Insight]:
@@ -48,6 +91,7 @@ def _narrowed(filters: InsightFilters) -> tuple[list[str], list[object]]:
         ("lower(m.category) = lower({})", filters.category),
         ("i.confidence >= {}", filters.min_confidence),
         ("i.created_at >= {}", filters.since),
+        ("i.created_at < {}", filters.until),
     )
     given = [(condition, value) for condition, value in wanted if value is not None]
     conditions = [condition.format(f"${number}") for number, (condition, _) in enumerate(given, start=1)]

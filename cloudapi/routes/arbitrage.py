@@ -15,7 +15,7 @@ from cloudapi.queries import arbitrage
 from cloudapi.queries.arbitrage import ArbitrageFilters
 from cloudapi.routes.shapes import FAILURES, TIERED, ArbitragePage, Cursor, Limit, PageText
 from cloudapi.services import AnyRequest, Wired
-from cloudapi.tiers import lowest_tier_with_arbitrage
+from cloudapi.tiers import lowest_tier_with_arbitrage, visible_until
 from sync.records import ArbitrageKind, ArbitrageStatus
 
 
@@ -43,8 +43,9 @@ async def list_arbitrage(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response[bytes]:
-    """What pays for certain, net of fees, the newest find first; ask for EXPIRED to see what there was."""
-    filters = ArbitrageFilters(status=status, kind=kind, market=market, min_net_edge=min_net_edge)
+    """What pays for certain, net of fees, the newest find first; EXPIRED: what there was. Premium: by the full hour."""
+    until = visible_until(request.user.entitlement.insights_every_s, services.now())
+    filters = ArbitrageFilters(status=status, kind=kind, market=market, min_net_edge=min_net_edge, until=until)
     narrowed = {"status": status, "kind": kind, "market": market, "min_net_edge": min_net_edge}
     before = None
     if cursor is not None:
@@ -58,5 +59,5 @@ async def list_arbitrage(
             follow = services.cursors.make(position, listing="arbitrage", filters=narrowed)
         return ArbitragePage(data=page, has_more=follow is not None, next_cursor=follow)
 
-    chosen = {**narrowed, "limit": limit, "before": before}
+    chosen = {**narrowed, "limit": limit, "before": before, "until": until}
     return await services.answer(request, "arbitrage", kinds=("arbitrage",), parameters=chosen, ttl_s=30, make=make)

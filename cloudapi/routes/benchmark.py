@@ -1,46 +1,49 @@
-"""/v1/benchmark, /v1/experiments, /v1/leaderboard: how forecasts fare, as the edge worked it out."""
+"""/v1/benchmark, /v1/experiments, /v1/leaderboard: how forecasts fare, as the edge worked it out. For every tier: a
+record only subscribers see convinces nobody; they see it by the hour, the lowest tier by the day.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from cloudapi.errors import NotFound
 from cloudapi.queries import benchmark
 from cloudapi.queries.predictions import load_prediction
 from cloudapi.routes.predictions import may_read_predictions
 from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, ExperimentPage, Key, Limit, MarkList, PassPage
-from cloudapi.services import AnyRequest, Wired
+from cloudapi.services import AnyRequest, Services, Wired
+from cloudapi.tiers import visible_until
 from sync.records import BenchmarkReport
 
 Order = Literal["brier_skill", "convergence", "confidence", "recent"]
 
 
 @get(
-    "/v1/benchmark/summary",
+    ["/v1/benchmark/summary", "/v1/benchmarks/hourly"],
     tags=["benchmark"],
-    guards=[may_read_predictions],
-    responses={200: ResponseSpec(PassPage), 400: FAILURES[422], **TIERED, **FAILURES},
+    responses={200: ResponseSpec(PassPage), 400: FAILURES[422], **FAILURES},
 )
 async def list_passes(
     services: Wired, request: AnyRequest, *, limit: Limit = 24, cursor: Cursor = None
 ) -> Response[bytes]:
     """Hourly passes of the benchmark, the newest first: counts, rates and where it stands. Descriptive, not a score."""
+    until = _until(services, request)
     before = None
     if cursor is not None:
         before = services.cursors.read(cursor, tuple[datetime, str], listing="passes", filters={})
 
     async def make() -> PassPage:
-        rows = await benchmark.load_passes(services.pool, before=before, limit=limit)
+        rows = await benchmark.load_passes(services.pool, before=before, until=until, limit=limit)
         page, follow = rows[:limit], None
         if len(rows) > limit:
             position = [page[-1].checked_at, page[-1].pass_id]
             follow = services.cursors.make(position, listing="passes", filters={})
         return PassPage(data=page, has_more=follow is not None, next_cursor=follow)
 
-    chosen = {"limit": limit, "before": before}
+    chosen = {"limit": limit, "before": before, "until": until}
     return await services.answer(request, "passes", kinds=("benchmark_pass",), parameters=chosen, ttl_s=30, make=make)
 
 
@@ -68,24 +71,23 @@ async def list_marks(services: Wired, request: AnyRequest, prediction_id: Key) -
 @get(
     "/v1/experiments",
     tags=["benchmark"],
-    guards=[may_read_predictions],
-    responses={200: ResponseSpec(ExperimentPage), **TIERED, **FAILURES},
+    responses={200: ResponseSpec(ExperimentPage), **FAILURES},
 )
 async def list_experiments(services: Wired, request: AnyRequest) -> Response[bytes]:
     """The newest report of every experiment, per category and time frame, each number with n, interval and null."""
+    until = _until(services, request)
 
     async def make() -> ExperimentPage:
-        return ExperimentPage(data=await benchmark.load_experiments(services.pool))
+        return ExperimentPage(data=await benchmark.load_experiments(services.pool, until=until))
 
-    kinds = ("benchmark_report",)
-    return await services.answer(request, "experiments", kinds=kinds, parameters={}, ttl_s=60, make=make)
+    kinds, chosen = ("benchmark_report",), {"until": until}
+    return await services.answer(request, "experiments", kinds=kinds, parameters=chosen, ttl_s=60, make=make)
 
 
 @get(
     "/v1/experiments/{experiment:str}/report",
     tags=["benchmark"],
-    guards=[may_read_predictions],
-    responses={200: ResponseSpec(BenchmarkReport), **MISSING, **TIERED, **FAILURES},
+    responses={200: ResponseSpec(BenchmarkReport), **MISSING, **FAILURES},
 )
 async def get_report(services: Wired, request: AnyRequest, experiment: Key) -> Response[bytes]:
     """What one experiment has shown so far, or that it is too early to say."""
@@ -95,8 +97,7 @@ async def get_report(services: Wired, request: AnyRequest, experiment: Key) -> R
 @get(
     "/v1/leaderboard",
     tags=["benchmark"],
-    guards=[may_read_predictions],
-    responses={200: ResponseSpec(BenchmarkReport), 400: FAILURES[422], **MISSING, **TIERED, **FAILURES},
+    responses={200: ResponseSpec(BenchmarkReport), 400: FAILURES[422], **MISSING, **FAILURES},
 )
 async def get_leaderboard(
     services: Wired,
@@ -108,12 +109,29 @@ async def get_leaderboard(
     return await _newest(services, request, benchmark.LEADERBOARD + sort, "There is no leaderboard yet.")
 
 
+@get(
+    "/v1/leaderboards/{name:str}",
+    tags=["benchmark"],
+    responses={200: ResponseSpec(BenchmarkReport), **MISSING, **FAILURES},
+)
+async def get_named_leaderboard(services: Wired, request: AnyRequest, name: FromPath[Order]) -> Response[bytes]:
+    """One leaderboard by its order's name: the same as `/v1/leaderboard?sort=`."""
+    return await _newest(services, request, benchmark.LEADERBOARD + name, "There is no leaderboard yet.")
+
+
 async def _newest(services: Wired, request: AnyRequest, scope: str, absent: str) -> Response[bytes]:
+    until = _until(services, request)
+
     async def make() -> BenchmarkReport:
-        report = await benchmark.load_report(services.pool, scope)
+        report = await benchmark.load_report(services.pool, scope, until=until)
         if report is None:
             raise NotFound(absent)
         return report
 
-    kinds = ("benchmark_report",)
-    return await services.answer(request, "report", kinds=kinds, parameters={"scope": scope}, ttl_s=60, make=make)
+    kinds, chosen = ("benchmark_report",), {"scope": scope, "until": until}
+    return await services.answer(request, "report", kinds=kinds, parameters=chosen, ttl_s=60, make=make)
+
+
+def _until(services: Services, request: AnyRequest) -> datetime | None:
+    """What the benchmark said before this is shown: by the day, by the hour, or all of it."""
+    return visible_until(request.user.entitlement.benchmark_every_s, services.now())

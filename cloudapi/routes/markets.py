@@ -2,19 +2,39 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Annotated, TypeAlias
 
+import msgspec
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
 from cloudapi.errors import Forbidden, Invalid, NotFound
 from cloudapi.queries import markets, prices
 from cloudapi.queries.markets import MarketFilters
 from cloudapi.queries.prices import MAX_POINTS, Series
-from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, Key, Limit, MarketPage, PageText, span
+from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, Key, Limit, MarketPage, PageText, Text, span
 from cloudapi.services import AnyRequest, Services, Wired
 from cloudapi.tiers import INTERVAL_S, Interval, lowest_tier_with_interval
 from sync.records import Market, MarketStatus, Quote, Venue
+
+MAX_MARKETS = 25  # of one question about many
+
+Ids: TypeAlias = Annotated[
+    str, QueryParameter(min_length=1, max_length=6000, description="Market ids, commas between.")
+]
+
+
+class PriceList(msgspec.Struct, frozen=True, kw_only=True):
+    """Quotes of several markets."""
+
+    data: list[Quote]
+
+
+class SeriesList(msgspec.Struct, frozen=True, kw_only=True):
+    """Series of several markets."""
+
+    data: list[Series]
 
 
 @get("/v1/markets", tags=["markets"], responses={200: ResponseSpec(MarketPage), 400: FAILURES[422], **FAILURES})
@@ -31,7 +51,13 @@ async def list_markets(
 ) -> Response[bytes]:
     """Markets of both venues, newest listed first. `q` searches titles, events and categories."""
     filters = MarketFilters(venue=venue, status=status, category=category, q=q)
-    narrowed = {"venue": venue, "status": status, "category": category, "q": q}
+    return await _list(services, request, filters, limit=limit, cursor=cursor)
+
+
+async def _list(
+    services: Services, request: AnyRequest, filters: MarketFilters, *, limit: int, cursor: str | None
+) -> Response[bytes]:
+    narrowed = msgspec.structs.asdict(filters)
     before = None
     if cursor is not None:
         (before,) = services.cursors.read(cursor, tuple[int], listing="markets", filters=narrowed)
@@ -45,6 +71,14 @@ async def list_markets(
 
     chosen = {**narrowed, "limit": limit, "before": before}
     return await services.answer(request, "markets", kinds=("market",), parameters=chosen, ttl_s=30, make=make)
+
+
+@get("/v1/markets/search", tags=["markets"], responses={200: ResponseSpec(MarketPage), 400: FAILURES[422], **FAILURES})
+async def search_markets(
+    services: Wired, request: AnyRequest, *, q: FromQuery[Text], limit: Limit = 20, cursor: Cursor = None
+) -> Response[bytes]:
+    """Markets by words of their titles: the same as `/v1/markets?q=`."""
+    return await _list(services, request, MarketFilters(q=q), limit=limit, cursor=cursor)
 
 
 @get("/v1/markets/{market_id:str}", tags=["markets"], responses={200: ResponseSpec(Market), **MISSING, **FAILURES})
@@ -77,6 +111,47 @@ async def get_price(services: Wired, request: AnyRequest, market_id: Key) -> Res
     return await services.answer(request, "price", kinds=("quote",), parameters=chosen, ttl_s=5, make=make)
 
 
+@get("/v1/prices", tags=["prices"], responses={200: ResponseSpec(PriceList), **FAILURES})
+async def list_prices(services: Wired, request: AnyRequest, *, ids: Ids) -> Response[bytes]:
+    """The newest quotes of up to 25 markets, in the order asked; markets without one are left out."""
+    wanted = _ids(ids)
+    delay = timedelta(seconds=request.user.entitlement.price_delay_s)
+
+    async def make() -> PriceList:
+        as_of = services.now() - delay if delay else None
+        found = [await prices.load_price(services.pool, each, as_of=as_of) for each in wanted]
+        return PriceList(data=[quote for quote in found if quote is not None])
+
+    return await services.answer(request, "prices", kinds=("quote",), parameters={"ids": wanted}, ttl_s=5, make=make)
+
+
+@get("/v1/series", tags=["prices"], responses={200: ResponseSpec(SeriesList), **TIERED, **FAILURES})
+async def list_series(
+    services: Wired,
+    request: AnyRequest,
+    *,
+    ids: Ids,
+    interval: FromQuery[Interval] = Interval.H1,
+    start: FromQuery[datetime | None] = None,
+    end: FromQuery[datetime | None] = None,
+) -> Response[bytes]:
+    """The series of up to 25 markets, as `/v1/markets/{market_id}/series` gives them; unknown ones are left out."""
+    wanted = _ids(ids)
+    since, until = _asked_span(services, request, interval, start, end)
+
+    async def make() -> SeriesList:
+        found = []
+        for each in wanted:
+            try:
+                found.append(await _make_series(services, each, interval, since, until))
+            except NotFound:
+                continue
+        return SeriesList(data=found)
+
+    chosen = {"ids": wanted, "interval": interval, "start": start, "end": end}
+    return await services.answer(request, "series-many", kinds=("quote",), parameters=chosen, ttl_s=15, make=make)
+
+
 @get(
     "/v1/markets/{market_id:str}/series",
     tags=["prices"],
@@ -92,6 +167,16 @@ async def get_series(
     end: FromQuery[datetime | None] = None,
 ) -> Response[bytes]:
     """Quotes as columns from `start` (in) to `end` (out), the last 24 hours by default; at most 5,000 points."""
+    since, visible_until = _asked_span(services, request, interval, start, end)
+    make = partial(_make_series, services, market_id, interval, since, visible_until)
+    chosen = {"market": market_id, "interval": interval, "start": start, "end": end}
+    return await services.answer(request, "series", kinds=("quote",), parameters=chosen, ttl_s=15, make=make)
+
+
+def _asked_span(
+    services: Services, request: AnyRequest, interval: Interval, start: datetime | None, end: datetime | None
+) -> tuple[datetime, datetime]:
+    """The range to read, as far as the tier may see it. Raises: Forbidden, Invalid."""
     entitlement = request.user.entitlement
     if interval not in entitlement.series_intervals:
         lowest = lowest_tier_with_interval(interval)
@@ -100,10 +185,16 @@ async def get_series(
     fitting = _nearest_fitting(until - since)
     if interval is not Interval.RAW and INTERVAL_S[interval] < INTERVAL_S[fitting]:
         raise _too_many(fitting)
-    visible_until = min(until, services.now() - timedelta(seconds=entitlement.price_delay_s))
-    make = partial(_make_series, services, market_id, interval, since, visible_until)
-    chosen = {"market": market_id, "interval": interval, "start": start, "end": end}
-    return await services.answer(request, "series", kinds=("quote",), parameters=chosen, ttl_s=15, make=make)
+    return since, min(until, services.now() - timedelta(seconds=entitlement.price_delay_s))
+
+
+def _ids(text: str) -> list[str]:
+    """The markets of a list, each once. Raises: Invalid if there are none or too many."""
+    wanted = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not 1 <= len(wanted) <= MAX_MARKETS:
+        errors = [{"pointer": "/query/ids", "detail": f"1 to {MAX_MARKETS} ids, separated by commas"}]
+        raise Invalid(f"Ask for 1 to {MAX_MARKETS} markets at a time.", errors=errors)
+    return wanted
 
 
 async def _make_series(

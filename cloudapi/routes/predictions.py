@@ -7,12 +7,24 @@ from litestar import Response, get
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromQuery
 
 from cloudapi.auth import Caller
 from cloudapi.errors import Forbidden, NotFound
 from cloudapi.queries import predictions
-from cloudapi.queries.predictions import PredictionFilters
-from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, CheckPage, Cursor, Key, Limit, PageText, PredictionPage
+from cloudapi.queries.predictions import PredictionFilters, PredictionPath
+from cloudapi.routes.shapes import (
+    FAILURES,
+    MISSING,
+    TIERED,
+    CheckPage,
+    Cursor,
+    Key,
+    Limit,
+    PageText,
+    PredictionPage,
+    aware,
+)
 from cloudapi.services import AnyRequest, Wired
 from cloudapi.tiers import lowest_tier_with_predictions
 from sync.records import Prediction
@@ -37,12 +49,22 @@ async def list_predictions(
     *,
     market: PageText = None,
     experiment: PageText = None,
+    category: PageText = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response[bytes]:
     """Predictions, newest first."""
-    filters = PredictionFilters(market=market, experiment=experiment)
-    narrowed = {"market": market, "experiment": experiment}
+    filters = PredictionFilters(
+        market=market,
+        experiment=experiment,
+        category=category,
+        since=aware(since, "since"),
+        until=aware(until, "until"),
+    )
+    narrowed: dict[str, Any] = {"market": market, "experiment": experiment, "category": category}
+    narrowed |= {"since": since, "until": until}
     before = None
     if cursor is not None:
         before = services.cursors.read(cursor, tuple[datetime, str], listing="predictions", filters=narrowed)
@@ -56,7 +78,8 @@ async def list_predictions(
         return PredictionPage(data=page, has_more=follow is not None, next_cursor=follow)
 
     chosen = {**narrowed, "limit": limit, "before": before}
-    return await services.answer(request, "predictions", kinds=("prediction",), parameters=chosen, ttl_s=30, make=make)
+    kinds = ("prediction", "market")  # the market's category is part of the filter
+    return await services.answer(request, "predictions", kinds=kinds, parameters=chosen, ttl_s=30, make=make)
 
 
 @get(
@@ -101,6 +124,23 @@ async def list_benchmarks(
     chosen = {**named, "limit": limit, "before": before}
     kinds = ("check", "prediction")
     return await services.answer(request, "benchmarks", kinds=kinds, parameters=chosen, ttl_s=30, make=make)
+
+
+@get(
+    "/v1/predictions/{prediction_id:str}/series",
+    tags=["predictions"],
+    guards=[may_read_predictions],
+    responses={200: ResponseSpec(PredictionPath), **MISSING, **TIERED, **FAILURES},
+)
+async def get_path(services: Wired, request: AnyRequest, prediction_id: Key) -> Response[bytes]:
+    """A forecast beside its market at every check, as columns for a chart; the newest 5,000."""
+
+    async def make() -> PredictionPath:
+        await _existing(services, prediction_id)
+        return await predictions.load_path(services.pool, prediction_id)
+
+    chosen, kinds = {"prediction": prediction_id}, ("check", "prediction")
+    return await services.answer(request, "prediction-path", kinds=kinds, parameters=chosen, ttl_s=30, make=make)
 
 
 async def _existing(services: Wired, prediction_id: str) -> Prediction:

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from cloudapi.errors import Invalid
 from cloudapi.problems import Problem
+from cloudapi.queries.insights import InsightBrief
 from sync.records import (
     Arbitrage,
     BenchmarkPass,
@@ -55,7 +56,7 @@ class MarketPage(msgspec.Struct, frozen=True, kw_only=True):
 class InsightPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of insights. `upgrade_prompt` is there when the tier sees a part only."""
 
-    data: list[Insight]
+    data: list[Insight | InsightBrief]
     has_more: bool
     next_cursor: str | None
     upgrade_prompt: str | None = None

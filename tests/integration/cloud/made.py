@@ -17,6 +17,7 @@ from sync.records import (
     Prediction,
     Quote,
     Score,
+    SessionStep,
     Signal,
     Travelling,
 )
@@ -117,7 +118,11 @@ def make_signal(**changes: Any) -> Signal:
     return factories.make_signal(**ours | changes)
 
 
+def make_session_step(**changes: Any) -> SessionStep:
+    return factories.make_session_step(**{"step_id": "ste-1", "made_at": NOW} | changes)
+
+
 def make_one_of_each() -> list[Travelling]:
     known = [make_market(), make_quote(), make_pattern(), make_insight(), make_prediction(), make_check()]
     benchmarked = [make_mark(), make_score(), make_benchmark_pass(), make_benchmark_report()]
-    return [*known, make_digest(), make_match(), make_arbitrage(), *benchmarked, make_signal()]
+    return [*known, make_digest(), make_match(), make_arbitrage(), *benchmarked, make_signal(), make_session_step()]

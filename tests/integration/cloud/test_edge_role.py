@@ -28,14 +28,21 @@ async def test_edge_role_can_touch_no_table(edge: HandEdge, owner: asyncpg.Conne
                 await edge.connection.execute(statement.format(row["relname"]))
 
 
-async def test_edge_role_can_execute_exactly_two_functions(edge: HandEdge, owner: asyncpg.Connection) -> None:
+async def test_edge_role_can_execute_exactly_the_road_of_sync(edge: HandEdge, owner: asyncpg.Connection) -> None:
     """A function made anew is executable by everybody until it is revoked: the list is checked, not the intention."""
     granted = await owner.fetch(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace "
         "and has_function_privilege('edge_ingest', oid, 'execute') order by 1"
     )
 
-    assert [row["proname"] for row in granted] == ["edge_apply", "edge_hello"]
+    assert [row["proname"] for row in granted] == [
+        "edge_apply",
+        "edge_attend",
+        "edge_audit",
+        "edge_complete",
+        "edge_hello",
+        "edge_lease",
+    ]
 
 
 @pytest.mark.parametrize(

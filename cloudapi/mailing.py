@@ -1,0 +1,134 @@
+"""Sends the daily mails: plans each reader's day, then hands chunk after chunk to the mail server, at its pace.
+
+Law: plan, claim, send, write: the row is claimed before the server hears of it, and what may have been taken stays
+claimed for ever. The provider's cap is one row of the database, so any number of workers keeps to it together.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta
+
+import structlog
+
+from cloudapi import tasks
+from cloudapi.audit import Actor, note
+from cloudapi.db import Pool
+from cloudapi.flags import Flag, is_on
+from cloudapi.mail import CHUNK, Answer, Fate, Mailbag, MailServerAway, compose, next_delay_s, open_mailbag
+from cloudapi.queries import mail as rows
+from cloudapi.queries import watch
+from cloudapi.queries.mail import DueMail
+from cloudapi.settings import CloudSettings
+from cloudapi.tiers import ENTITLEMENTS, visible_until
+from cloudapi.watching import Edition, day_due, day_is_over, edition
+
+log = structlog.get_logger(__name__)
+
+PLAN_CHUNK = 500
+
+
+class Mailing:
+    """The daily mails of one service."""
+
+    def __init__(self, settings: CloudSettings, pool: Pool, *, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._now = now
+
+    async def plan(self) -> int:
+        """Make the rows of every day whose hour has come, and wake the sender. Returns: how many are new."""
+        now, n_planned, after = self._now(), 0, uuid.UUID(int=0)
+        while found := await rows.load_candidates(self._pool, now, after=after, limit=PLAN_CHUNK):
+            owed: list[tuple[uuid.UUID, date]] = [
+                (account_id, day) for account_id, zone, hour in found if (day := day_due(now, zone, hour)) is not None
+            ]
+            async with self._pool.acquire() as connection, connection.transaction():
+                await rows.plan(connection, owed, now)
+                n_planned += len(owed)
+            after = found[-1][0]
+        if await rows.count_due(self._pool, now):
+            async with self._pool.acquire() as connection:
+                await tasks.defer(connection, tasks.SEND_MAILS, {})
+        return n_planned
+
+    async def send_chunk(self) -> int:
+        """Send what is due, at most a chunk. Returns: how many mails were settled."""
+        smtp_url = self._settings.smtp_url
+        if smtp_url is None or not await is_on(self._pool, Flag.MAIL):
+            return 0
+        due = await rows.load_due(self._pool, self._now(), limit=CHUNK)
+        if not due:
+            return 0
+        n_settled = 0
+        with ExitStack() as stack:
+            try:
+                opened = open_mailbag(smtp_url.get_secret_value(), self._settings.mail_from)
+                bag = await asyncio.to_thread(stack.enter_context, opened)
+                for one in due:
+                    n_settled += await self._settle(bag, one)
+            except MailServerAway as exc:
+                log.warning("mails wait", action="mail_server_away", cause=str(exc))
+                return n_settled
+        async with self._pool.acquire() as connection:
+            if len(due) == CHUNK:
+                await tasks.defer(connection, tasks.SEND_MAILS, {})
+        return n_settled
+
+    async def _settle(self, bag: Mailbag, one: DueMail) -> bool:
+        """Make and send one mail. Raises: MailServerAway, with the mail put back."""
+        if not await is_on(self._pool, Flag.MAIL, one.account_id):
+            return False
+        if day_is_over(one.day, self._now(), one.time_zone):
+            await rows.finish(self._pool, one, "failed", at=self._now(), answer="the day was over")
+            return True
+        told = await self._edition(one)
+        if told.is_empty:
+            await rows.finish(self._pool, one, "empty", at=self._now())
+            return True
+        message = compose(
+            told,
+            account_id=one.account_id,
+            to=one.email,
+            sender=self._settings.mail_from,
+            public_url=self._settings.public_url,
+            key=one.unsubscribe_key,
+        )
+        await asyncio.sleep(await rows.take_turn(self._pool, 60 / self._settings.mails_per_minute))
+        if not await rows.claim(self._pool, one):
+            return False
+        try:
+            answer = await asyncio.to_thread(bag.hand_over, message)
+        except MailServerAway as exc:
+            await self._put_back(one, str(exc))
+            raise
+        await self._write(one, answer)
+        return True
+
+    async def _edition(self, one: DueMail) -> Edition:
+        """What this reader may be told: prices and insights as late as his tier sees them."""
+        now, right = self._now(), ENTITLEMENTS[one.tier]
+        moves = await watch.load_moves(self._pool, one.account_id, now=now, price_delay_s=right.price_delay_s)
+        until = visible_until(right.insights_every_s, now) or now
+        notes = await watch.load_notes(self._pool, one.account_id, until=until)
+        return edition(one.day, moves, notes if right.insights_per_day is None else notes[: right.insights_per_day])
+
+    async def _write(self, one: DueMail, answer: Answer) -> None:
+        if answer.fate is Fate.LATER:
+            await self._put_back(one, answer.said)
+        elif answer.fate is Fate.BOUNCED:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await rows.finish(connection, one, "bounced", at=self._now(), answer=answer.said)
+                await rows.switch_off(connection, one.account_id, "bounced")
+                await note(connection, one.account_id, "mail_bounced", actor=Actor.WORKER, why=answer.said)
+        elif answer.fate is Fate.SENT:
+            await rows.finish(self._pool, one, "sent", at=self._now())
+        else:
+            await rows.finish(self._pool, one, "sending", at=self._now(), answer=answer.said)
+
+    async def _put_back(self, one: DueMail, said: str | None) -> None:
+        delay_s = next_delay_s(one.n_attempts + 1)
+        state = "failed" if delay_s is None else "due"
+        due_at = None if delay_s is None else self._now() + timedelta(seconds=delay_s)
+        await rows.finish(self._pool, one, state, at=self._now(), answer=said, due_at=due_at)
