@@ -18,6 +18,7 @@
         StoreBusy *                another process holds the file
         StoreFull                  no space left
         SchemaMismatch             a newer or foreign file; exit 78
+          StoreBroken              the file is damaged; the house moves it aside and begins anew
       JobError
         UnknownJob                 no job has this name; exit 64
         UnknownRun                 no run, or more than one, has this id; exit 64
@@ -31,6 +32,7 @@
         ControlRefused             the daemon could not do it; exit 69
         SnapshotUnreadable         the last report is not for us, or not whole; exit 4
       UnknownBatch                 no batch holds this number; exit 64
+      CloudAway *                  the cloud could not be asked; exit 69
       AlertFailed *                the operator could not be told
       MetricsUnavailable           the port of /metrics cannot be had
       UnknownPrediction            no prediction or experiment is meant; exit 64
@@ -141,6 +143,12 @@ class SchemaMismatch(StoreError):
     exit_code = 78
 
 
+class StoreBroken(SchemaMismatch):
+    """The file is damaged, or no database at all."""
+
+    exit_code = 74
+
+
 class JobError(OddsdError):
     """The engine cannot do what was asked."""
 
@@ -221,6 +229,13 @@ class UnknownBatch(OddsdError):
     """No batch of the stream in use holds this number."""
 
     exit_code = 64
+
+
+class CloudAway(OddsdError):
+    """The cloud could not be asked, or none is configured."""
+
+    retryable = True
+    exit_code = 69
 
 
 class AlertFailed(OddsdError):

@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         validation_alias=_names("database_url", "DATABASE_URL"),
         description="Postgres of the cloud; unset: local only",
     )
+    cloud_url: str | None = Field(default=None, description="the cloud's API, instead of its Postgres")
+    cloud_key: SecretStr | None = Field(default=None, description="API key of scope ingest, for cloud_url")
+    cloud_ca: Path | None = Field(default=None, description="the only authority trusted on the way to the cloud")
+    cloud_tls_name: str | None = Field(default=None, description="name the Postgres certificate must have")
+    standby: bool = Field(default=False, description="works only while no other host does")
 
     # MQTT status
     mqtt_host: str | None = None
@@ -228,7 +233,7 @@ class Settings(BaseSettings):
             return msgspec.json.decode(value)
         return [part.strip() for part in value.split(",") if part.strip()]
 
-    @field_validator("polymarket_url", "polymarket_clob_url", "polymarket_data_url", "kalshi_url", "groq_base_url")
+    @field_validator("polymarket_url", "polymarket_clob_url", "polymarket_data_url", "kalshi_url", "groq_base_url", "cloud_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -272,7 +277,10 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Values that must never appear in a log."""
-        held = (self.groq_api_key, self.database_url, self.jobs_database_url, self.mqtt_password, self.sentry_dsn)
+        held = (
+            self.groq_api_key, self.database_url, self.cloud_key, self.jobs_database_url, self.mqtt_password,
+            self.sentry_dsn,
+        )  # fmt: skip
         pinged = (job.heartbeat_url for job in self.jobs.values())
         return [secret.get_secret_value() for secret in (*held, *pinged, *self.alert_urls) if secret is not None]
 
@@ -364,6 +372,23 @@ _OTHER_ENVIRONMENT = frozenset(
         "boot_id",
         "credentials_expected",
         "env",
+        "address_header",
+        "jwt_secret_before",
+        "registration",
+        "public_url",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "stripe_webhook_secret_before",
+        "stripe_prices",
+        "stripe_trial_days",
+        "stripe_grace_days",
+        "stripe_api_url",
+        "stripe_test_clock",
+        "smtp_url",
+        "mail_from",
+        "mails_per_minute",
+        "ntfy_url",
+        "webhook_exceptions",
         "redis_url",
         "host",
         "port",
@@ -373,6 +398,11 @@ _OTHER_ENVIRONMENT = frozenset(
         "pool_size",
         "statement_timeout_s",
         "drain_s",
+        "storage_backend",
+        "price_days",
+        "sessions",
+        "session_models",
+        "session_wait_s",
     }
 )
 

@@ -32,6 +32,8 @@ from sync.records import (
     Relation,
     Resolution,
     Score,
+    SessionState,
+    SessionStep,
     Sentiment,
     Signal,
     SignalKind,
@@ -217,7 +219,18 @@ def make_score(**over: Any) -> Score:
 
 def make_benchmark_pass(**over: Any) -> BenchmarkPass:
     """One prediction, converging."""
-    counts = ("paused", "completed", "diverging", "stable", "overshot", "stale", "settled", "marks", "scores", "excluded")
+    counts = (
+        "paused",
+        "completed",
+        "diverging",
+        "stable",
+        "overshot",
+        "stale",
+        "settled",
+        "marks",
+        "scores",
+        "excluded",
+    )
     defaults: dict[str, Any] = {f"n_{name}": 0 for name in counts} | {
         "pass_id": "01936f00-0000-7000-8000-000000000005",
         "checked_at": NOON + timedelta(hours=1),
@@ -338,6 +351,18 @@ def make_arbitrage(**over: Any) -> Arbitrage:
         "match_id": "01936f00-0000-7000-8000-000000000005",
     }
     return Arbitrage(**defaults | over)
+
+
+def make_session_step(**over: Any) -> SessionStep:
+    """A model that is being asked."""
+    defaults: dict[str, Any] = {
+        "step_id": "01936f00-0000-7000-8000-00000000000c",
+        "session_id": "01936f00-0000-7000-8000-00000000000d",
+        "model": "openai/gpt-oss-20b",
+        "state": SessionState.GENERATING,
+        "made_at": NOON,
+    }
+    return SessionStep(**defaults | over)
 
 
 def make_signal(**over: Any) -> Signal:

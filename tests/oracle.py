@@ -28,6 +28,7 @@ from sync.records import (
     Quote,
     Record,
     Score,
+    SessionStep,
     Signal,
     Travelling,
 )
@@ -39,7 +40,7 @@ SELECT 'market' AS kind, m.market_key || '@' || (extract(epoch FROM r.fetched_at
   FROM market_revision r JOIN market m USING (market_id)
 UNION ALL
 SELECT 'quote', m.market_key || '@' || (extract(epoch FROM s.fetched_at) * 1000000)::bigint
-  FROM price_snapshot s JOIN market m USING (market_id)
+  FROM price_all s JOIN market m USING (market_id)
 UNION ALL SELECT 'pattern', pattern_id FROM pattern
 UNION ALL SELECT 'insight', insight_id FROM insight
 UNION ALL SELECT 'prediction', prediction_id FROM prediction
@@ -50,6 +51,7 @@ UNION ALL SELECT 'benchmark_pass', pass_id FROM benchmark_pass
 UNION ALL SELECT 'benchmark_report', report_id FROM benchmark_report
 UNION ALL SELECT 'match', match_id FROM market_match
 UNION ALL SELECT 'signal', signal_id FROM signal
+UNION ALL SELECT 'session_step', step_id FROM session_step
 UNION ALL
 SELECT 'arbitrage', arbitrage_id || '@' || (extract(epoch FROM computed_at) * 1000000)::bigint FROM arbitrage_look
 UNION ALL
@@ -92,6 +94,7 @@ _NAMED_BY: dict[type[Record], tuple[str, ...]] = {
     Match: ("match_id",),
     Arbitrage: ("arbitrage_id", "computed_at"),
     Signal: ("signal_id",),
+    SessionStep: ("step_id",),
 }
 
 

@@ -53,7 +53,8 @@ def analyse_job(store: Store, gateway: Gateway, options: AnalyseOptions) -> Job:
     """Wire the job."""
 
     async def analyse(ctx: RunContext, slot: datetime) -> None:
-        patterns = await load_patterns_since(store.reader, ctx.now - options.look_back, options.above)
+        found = await load_patterns_since(store.reader, ctx.now - options.look_back, options.above)
+        patterns = [pattern for pattern in found if ctx.mine(pattern.market_key)]
         # Kept, or a run cut off and begun again would choose as many once more beside those it has paid for.
         ids = await ctx.step(f"chosen:{slot.isoformat()}", lambda: _choice(store, patterns, options, ctx.now))
         by_id = {pattern.pattern_id: pattern for pattern in patterns}

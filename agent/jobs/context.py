@@ -98,6 +98,9 @@ class Engine(Protocol):
         Returns: the result, and whether this call of `work` made it.
         """
 
+    def mine(self, key: str) -> bool:
+        """Whether work named so is this host's part, where several share it."""
+
     def arranged(self, keys: Collection[str], lane: str) -> Iterable[str]:
         """The order in which units of a lane are begun."""
 
@@ -132,6 +135,10 @@ class RunContext:
         """Add to the run's numbers."""
         for name, n in counts.items():
             self.counts[name] = self.counts.get(name, 0) + n
+
+    def mine(self, key: str) -> bool:
+        """Whether this host does what is named so: a market by its key, a whole job as `job:NAME`."""
+        return self._engine.mine(key)
 
     def partial(self, reason: str) -> None:
         """Only part of the work was done, and why: the run ends as partial."""

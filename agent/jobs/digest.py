@@ -49,6 +49,8 @@ def digest_job(store: Store, gateway: Gateway) -> Job:
             _skip(ctx, f"the digest of {day} would come on {ctx.now.date()}")
         elif await load_digest(store.reader, day) is not None:
             _skip(ctx, f"{day} has its digest")
+        elif not ctx.mine("job:digest"):
+            _skip(ctx, "another host writes it")
         elif not (findings := await gather(store, ctx.now)):
             _skip(ctx, "nothing was found in the last 24 h")
         elif (reason := await gateway.unready_reason(Purpose.DIGEST)) is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -35,6 +36,11 @@ class Turns:
         self._limits = {"all": 32, "default": 4} | dict(limits)
         self._in_all = asyncio.Semaphore(self._limits["all"])
         self._of_model: dict[str, asyncio.Semaphore] = {}
+        self._asking = WeakValueDictionary[tuple[ForecastKey, str], asyncio.Lock]()
+
+    def alone(self, key: ForecastKey, step: str) -> asyncio.Lock:
+        """Two runs that meet on one question: the second waits, and finds the answer kept."""
+        return self._asking.setdefault((key, step), asyncio.Lock())
 
     @asynccontextmanager
     async def turn(self, model: str) -> AsyncIterator[None]:
@@ -71,6 +77,10 @@ class KeptDoor:
         if step in self._asked:
             raise AnalysisError(f"experiment {self.key.experiment}: step {step} is asked twice; name each step")
         self._asked.add(step)
+        async with self.turns.alone(self.key, step):
+            return await self._complete(schema, prompt, step)
+
+    async def _complete(self, schema: ReplySchema[R], prompt: Prompt, step: str) -> Reply[R]:
         version = prompt_version(prompt, schema)
         for kept in await load_steps(self.store.reader, self.key):
             if kept.step == step and kept.prompt_version == version:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ from sync.records import Market, Prediction, Quote
 GROUP = 8  # markets forecast and recorded together: a run that is cut off has recorded all but these
 
 log = structlog.get_logger("predict")
+
+Told = Callable[[Experiment, str], Awaitable[None]]  # a model is about to be asked for an experiment
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +106,8 @@ class ForecastRun:
     ctx: RunContext
     run_day: date
     tally: Tally = field(default_factory=Tally)
+    ask: str = ""  # a person's question: what failed for another one is tried anew, what was made still counts
+    told: Told | None = None
     _results: dict[str, dict[str, list[Forecast]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -132,6 +136,8 @@ class ForecastRun:
 
     async def _all_of(self, model: str | None, tasks: list[Task]) -> None:
         lane = model or DEFAULT_LANE
+        if self.told is not None and model is not None:
+            await self.told(tasks[0].experiment, model)
         outcomes = await self.ctx.map(tasks, key=self._unit_key, fn=self._forecast, lane=lane)
         for task, outcome in zip(tasks, outcomes, strict=True):
             self._take(task, outcome)
@@ -174,7 +180,9 @@ class ForecastRun:
 
     def _unit_key(self, task: Task) -> str:
         """What is paid is kept for the day, whoever asks; what costs nothing is tried anew by each run."""
-        return f"forecast:{task.key.text}" + ("" if task.experiment.asks_model else f":{self.ctx.run_id}")
+        if not task.experiment.asks_model:
+            return f"forecast:{task.key.text}:{self.ctx.run_id}:{self.ask}".rstrip(":")
+        return f"forecast:{task.key.text}" + (f":{self.ask}" if self.ask else "")
 
     def _take(self, task: Task, outcome: Outcome) -> None:
         if outcome.error is not None:

@@ -23,7 +23,7 @@ from agent.experiments.frozen import faults, versions_of
 from agent.experiments.registry import Registry
 from agent.jobs.context import Job, RunContext
 from agent.jobs.forecast_door import Turns
-from agent.jobs.forecasting import Failed, ForecastRun, Tally, arm_of, tasks_of, wanted
+from agent.jobs.forecasting import Failed, ForecastRun, Tally, Told, arm_of, tasks_of, wanted
 from agent.jobs.selecting import select
 from agent.llm.gateway import Gateway
 from agent.store.db import Store
@@ -209,6 +209,7 @@ class Predictor:
     ) -> None:
         await self.assert_frozen()
         markets, n_closing = await self._chosen(window, limit, options, ctx.now)
+        markets = [market for market in markets if ctx.mine(market.market_key)]
         ctx.count(markets=len(markets), recorded=0, skipped=0, failed=0)
         if not markets:
             which = f"none of {n_closing} passes the gates of selection" if n_closing else "no open market closes"
@@ -250,6 +251,48 @@ class Predictor:
         async with self._store.write() as tx:
             body = msgspec.json.encode(summary)
             await save_summary(tx, ctx.job, run_day, window.span, body, ended_at=summary.ended_at)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The models that can be asked for by name, as far as they are still there."""
+        return self._gateway.models
+
+    @property
+    def registry(self) -> Registry:
+        """The experiments, in their order."""
+        return self._registry
+
+    async def on_demand(
+        self, ctx: RunContext, market: Market, models: Sequence[str], *, run_day: date, ask: str, told: Told
+    ) -> dict[str, str]:
+        """Every experiment over one market with the models a person asked for; whoever is asked for is asked.
+
+        Args:
+            ask: names the question: what failed for another one is tried anew.
+            told: hears of each model and experiment before it is asked.
+        Returns: by model, why something is missing.
+        """
+        await self.assert_frozen()
+        track = await self._track(ctx.now)
+        async with self._store.write() as tx:
+            await freeze(tx, self._versions(), now=ctx.now)
+        run = ForecastRun(
+            store=self._store,
+            gateway=self._gateway,
+            turns=self._turns,
+            registry=self._registry,
+            router=Router([], track.past, Rules(pinned=frozenset(e.name for e in self._registry))),
+            track=track,
+            models=models,
+            ctx=ctx,
+            run_day=run_day,
+            ask=ask,
+            told=told,
+        )
+        await run.over([market])
+        rows = await load_forecasts(self._store.reader, [market.market_key], run_day)
+        missing = [row for row in rows.values() if row.state != "made" and row.key.model in models]
+        return {row.key.model: f"{row.key.experiment}: {row.reason}" for row in missing}
 
     async def _chosen(
         self, window: Window, limit: int, options: PredictOptions, now: datetime

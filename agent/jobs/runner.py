@@ -10,6 +10,7 @@ leave the runner; a run they cut off stays "running" and is recovered at the nex
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from agent.jobs.ledger import Kept, Run, RunState, Trigger
 from agent.jobs.pauses import load_pauses, pause_of
 from agent.store.db import Store
 from agent.store.tx import Tx
+from sync.duty import Duty
 
 T = TypeVar("T")
 MissedPolicy = Literal["none", "latest", "all"]
@@ -106,6 +108,15 @@ class Runner:
         self.running: dict[str, Run] = {}
         self._locks = {name: asyncio.Lock() for name in self.specs}
         self._watchers, self.jitter = watchers, jitter
+        self.duty = Duty("")  # alone, until the wiring gives it one that meets others
+
+    def mine(self, key: str) -> bool:
+        """Whether work named so is this host's part."""
+        return self.duty.mine(key, time.monotonic())
+
+    def serves(self) -> bool:
+        """Whether this host works at all now; False for a standby while another host lives."""
+        return self.duty.serves(time.monotonic())
 
     def busy(self, name: str) -> bool:
         """Whether a run of this job is under way or about to be."""

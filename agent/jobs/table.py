@@ -35,6 +35,8 @@ TIMERS: Mapping[str, Timer] = {
     # Whatever is busiest first, while yesterday's answers are in; the same questions are not asked again at seven.
     "predict-batch": Timer("0 6 * * *", "latest", 3600),
     "predict": Timer("0 7 * * *", "latest", 3600),
+    # Begun at once when somebody asks; the timer finds what a dead process owes. Six hours of asking without a pause.
+    "sessions": Timer("*/10 * * * *", "none", 21_600),
     "retention": Timer("50 3 * * *", "latest", 3600),  # the quietest hour, ten minutes before a collect
     "digest": Timer("0 8,14 * * *", "latest", 600),  # an hour after the day's forecasts; again where no model was there
     # Models die with weeks of notice, and the daemon asks at its start: a missed slot is owed by nobody.

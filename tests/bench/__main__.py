@@ -20,7 +20,9 @@ from tests.bench import (
     bench_parse,
     bench_patterns,
     bench_scoring,
+    bench_sessions,
     bench_store,
+    bench_sync,
 )
 
 OUT = Path(".bench/results.json")
@@ -39,6 +41,8 @@ def main() -> int:
         "llm": bench_llm.measure,
         "scoring": bench_scoring.measure,
         "benchmark": bench_benchmark.measure,
+        "sync": bench_sync.measure,
+        "sessions": bench_sessions.measure,
     }
     wanted = sys.argv[1:] or list(known)
     machine = {"python": platform.python_version(), "machine": platform.machine()}

@@ -51,13 +51,14 @@ class FakeCloud:
         if self.hold_reason:
             return Welcome(status=Lineage.HOLD, server_time=datetime.now(UTC), reason=self.hold_reason)
         held = self.tokens.get(hello.stream_id)
+        acked = tuple(sorted((b.lo, b.hi) for (stream, _), b in self.ledger.items() if stream == hello.stream_id))
         if held is not None and held not in (hello.prev_token, hello.next_token):
-            return Welcome(status=Lineage.FORK, server_time=datetime.now(UTC), reason="another copy uses this stream")
+            reason = "another copy uses this stream"
+            return Welcome(status=Lineage.FORK, server_time=datetime.now(UTC), reason=reason, acked=acked)
         if held != hello.next_token:
             self.fence += 1
         self.tokens[hello.stream_id] = hello.next_token
-        acked = sorted((b.lo, b.hi) for (stream, _), b in self.ledger.items() if stream == hello.stream_id)
-        return Welcome(status=Lineage.OK, server_time=datetime.now(UTC), acked=tuple(acked), fence=self.fence)
+        return Welcome(status=Lineage.OK, server_time=datetime.now(UTC), acked=acked, fence=self.fence)
 
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         self.arrivals.append(batch.lo)

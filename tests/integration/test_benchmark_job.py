@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.jobs import benchmark
+from agent.store import standings
 from agent.store.db import Store
 from agent.store.outbox import load_backlog
 from agent.store.passes import load_passes
@@ -89,6 +90,14 @@ async def test_the_run_counts_each_kind_and_keeps_a_summary(bench, clock):
     assert counts == {"checks": 3, "converging": 1, "diverging": 2, "marks": 3}
     assert (summary.n_checks, summary.max_rate, summary.mean_rate) == (3, 0.06, pytest.approx(-0.02))
     assert (summary.status, summary.n_active, summary.n_paused) == (BenchmarkStatus.ACTIVE, 3, 0)
+
+
+async def test_the_price_table_never_reads_the_whole_history(bench):
+    """A left join of the view of newest quotes built it for every market there is: minutes in a store of a year."""
+    sql = standings._BOOKS.format(markets="SELECT DISTINCT market_id FROM standings WHERE settled < 2")
+    plan = [row["detail"] for row in await bench.store.reader.fetch(f"EXPLAIN QUERY PLAN {sql}")]
+
+    assert not [step for step in plan if step.startswith(("SCAN q", "MATERIALIZE quotes"))]
 
 
 async def test_checks_travel(bench, clock):
