@@ -233,7 +233,9 @@ class Settings(BaseSettings):
             return msgspec.json.decode(value)
         return [part.strip() for part in value.split(",") if part.strip()]
 
-    @field_validator("polymarket_url", "polymarket_clob_url", "polymarket_data_url", "kalshi_url", "groq_base_url", "cloud_url")
+    @field_validator(
+        "polymarket_url", "polymarket_clob_url", "polymarket_data_url", "kalshi_url", "groq_base_url", "cloud_url"
+    )
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:

@@ -54,8 +54,9 @@ class CloudSettings(BaseSettings):
     metrics_token: SecretStr | None = Field(default=None, validation_alias=_named("METRICS_TOKEN"))  # None: open
     pool_size: int = Field(default=10, ge=1, le=100, validation_alias=_named("POOL_SIZE"))  # connections per replica
     statement_timeout_s: float = Field(default=2, gt=0, le=60, validation_alias=_named("STATEMENT_TIMEOUT_S"))
-    storage_backend: Backend | None = Field(default=None, validation_alias=_named("STORAGE_BACKEND"))  # None: as recorded
-    price_days: int = Field(default=730, ge=8, validation_alias=_named("PRICE_DAYS"))  # quotes kept; hours stay for good
+    # None: as the database records it.
+    storage_backend: Backend | None = Field(default=None, validation_alias=_named("STORAGE_BACKEND"))
+    price_days: int = Field(default=730, ge=8, validation_alias=_named("PRICE_DAYS"))  # of quotes; hours stay for good
     sessions: SessionsMode = Field(default=SessionsMode.ON, validation_alias=_named("SESSIONS"))
     # What may be asked on demand, the first one unless the caller says; the edge must have them.
     session_models: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -76,7 +77,9 @@ class CloudSettings(BaseSettings):
     stripe_grace_days: int = Field(default=7, ge=0, le=60, validation_alias=_named("STRIPE_GRACE_DAYS"))
     stripe_api_url: str | None = Field(default=None, validation_alias=_named("STRIPE_API_URL"))  # None: Stripe's own
     stripe_test_clock: str | None = Field(default=None, validation_alias=_named("STRIPE_TEST_CLOCK"))  # new customers'
-    smtp_url: SecretStr | None = Field(default=None, validation_alias=_named("SMTP_URL"))  # smtp[s]://user:word@host:587
+    smtp_url: SecretStr | None = Field(
+        default=None, validation_alias=_named("SMTP_URL")
+    )  # smtp[s]://user:word@host:587
     mail_from: str = Field(default="oddsd <oddsd@localhost>", validation_alias=_named("MAIL_FROM"))
     mails_per_minute: int = Field(default=60, ge=1, le=10_000, validation_alias=_named("MAILS_PER_MINUTE"))
     ntfy_url: str = Field(default="https://ntfy.sh", validation_alias=_named("NTFY_URL"))

@@ -294,7 +294,9 @@ async def _run(server: ExchangeServer) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with server:
-        addresses = {name: getattr(server, name) for name in ("polymarket_url", "clob_url", "kalshi_url", "control_url")}
+        addresses = {
+            name: getattr(server, name) for name in ("polymarket_url", "clob_url", "kalshi_url", "control_url")
+        }
         print(json.dumps(addresses), flush=True)
         await stop.wait()
 

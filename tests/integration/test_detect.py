@@ -84,9 +84,13 @@ async def twins(store, clock):
     """One question on two venues, a day of shared looks behind them, each in an event of many."""
     pair = ("kalshi:A", "polymarket:0xa")
     for _ in range(6):
-        await put(store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.40) for key in pair))
+        await put(
+            store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.40) for key in pair)
+        )
         clock.forward(minutes=15)
-        await put(store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.41) for key in pair))
+        await put(
+            store, *({"market_key": key, "event_id": key[-2:]} for key in pair), bids=((key, 0.41) for key in pair)
+        )
         clock.forward(minutes=15)
     async with store.write() as tx:
         await save_matches(tx, [make_match(kalshi_key=pair[0], polymarket_key=pair[1])])

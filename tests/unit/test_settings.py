@@ -117,7 +117,10 @@ def test_a_promised_credential_that_did_not_come_is_named_once(monkeypatch, tmp_
     with pytest.raises(ConfigError) as caught:
         load_settings()
 
-    assert [fault.split(":")[0] for fault in caught.value.faults] == ["credential database_url", "credential mqtt_password"]
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        "credential database_url",
+        "credential mqtt_password",
+    ]
 
 
 def test_an_experiments_table_and_models_nobody_configured(tmp_path):

@@ -91,7 +91,9 @@ async def running(settings: CloudSettings, keys: dict[Tier, str], clock: Clock) 
     """Serve until the block ends, then stop as a signal would."""
     app = create_app(settings, now=clock)
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=2
+    )
     server = CloudServer(config, app.state.services, ready.set_result)
     threshold = gc.get_threshold()
     task = asyncio.create_task(server.serve(), name="replica")

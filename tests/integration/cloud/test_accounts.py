@@ -296,9 +296,7 @@ async def test_strangers_object_is_no_object(replica: Replica) -> None:
         (method, path)
         for handler in HANDLERS
         for path in handler.paths
-        if ("_id:uuid}" in path
-        and not path.startswith("/v1/edge")
-        and "account" in (handler.tags or []))
+        if ("_id:uuid}" in path and not path.startswith("/v1/edge") and "account" in (handler.tags or []))
         or path.startswith("/v1/api-keys/")
         for method in getattr(handler, "http_methods", set()) - {"HEAD", "OPTIONS"}
     }

@@ -37,7 +37,12 @@ async def test_every_kind_lands_once_and_adds_up(edge: HandEdge, owner: asyncpg.
     n_sent = len(make_one_of_each())
     receipt = await edge.send(make_one_of_each())
 
-    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == ("applied", n_sent, 0, 0)
+    assert (receipt["result"], receipt["inserted"], receipt["known"], receipt["quarantined"]) == (
+        "applied",
+        n_sent,
+        0,
+        0,
+    )
     landed = await count_landed(owner)
     assert (landed.markets, landed.quotes, landed.patterns) == (1, 1, 1)
     assert (landed.insights, landed.predictions, landed.checks, landed.digests) == (1, 1, 1, 1)

@@ -7,8 +7,8 @@ from cloudapi.tiers import (
     INTERVAL_S,
     Interval,
     Tier,
-    lowest_tier_with_interval,
     lowest_tier_with_arbitrage,
+    lowest_tier_with_interval,
     lowest_tier_with_predictions,
     lowest_tier_with_signals,
 )

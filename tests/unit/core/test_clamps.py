@@ -94,7 +94,10 @@ def test_a_lean_inside_spread_and_fees_waits(position, forecast, expected):
 
 @pytest.mark.parametrize(
     ("position", "forecast", "words"),
-    [(Position.YES, None, "no forecast of ours to compute an edge from"), (Position.WAIT, 0.60, "no side is suggested")],
+    [
+        (Position.YES, None, "no forecast of ours to compute an edge from"),
+        (Position.WAIT, 0.60, "no side is suggested"),
+    ],
 )
 def test_a_bet_without_a_computed_edge_is_none(position, forecast, words):
     """What cannot be computed cannot be confirmed; the side itself is a matter of opinion and stays."""

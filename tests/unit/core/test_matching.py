@@ -411,7 +411,11 @@ def strike(title: str, kind: str, floor: float | None = None, cap: float | None 
 
 def asked(title: str):
     """A Polymarket listing."""
-    return read(make_market(market_key="polymarket:0x1", title=title, proposition=None, event_title=None, close_time=None, url=None))
+    return read(
+        make_market(
+            market_key="polymarket:0x1", title=title, proposition=None, event_title=None, close_time=None, url=None
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -456,8 +460,28 @@ def test_a_strike_that_contradicts_its_text_makes_the_listing_nobodys_twin(title
 
 def test_a_changed_strike_is_read_again():
     """The matcher reads a listing anew when any part it reads has changed."""
-    matcher, other = Matcher(), make_market(market_key="polymarket:0x1", title="Bitcoin price above 60,000?", proposition=None, event_title=None, close_time=None, url=None)
-    kalshi = make_market(market_key="kalshi:KXT-1", title="Bitcoin price?", proposition=None, event_title=None, outcome_labels=(), close_time=None, url=None, strike_type="greater", floor_strike=60_000.0)
+    matcher, other = (
+        Matcher(),
+        make_market(
+            market_key="polymarket:0x1",
+            title="Bitcoin price above 60,000?",
+            proposition=None,
+            event_title=None,
+            close_time=None,
+            url=None,
+        ),
+    )
+    kalshi = make_market(
+        market_key="kalshi:KXT-1",
+        title="Bitcoin price?",
+        proposition=None,
+        event_title=None,
+        outcome_labels=(),
+        close_time=None,
+        url=None,
+        strike_type="greater",
+        floor_strike=60_000.0,
+    )
     assert matcher.update([kalshi, other]) == 2
 
     assert matcher.update([replace_struct(kalshi, floor_strike=65_000.0), other]) == 1
