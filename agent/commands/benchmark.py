@@ -82,20 +82,26 @@ def _run_all(settings: Settings, *, as_json: bool) -> NoReturn:
 
 
 @benchmark.command()
-@click.option("--experiment", required=True, help="Its name, as `benchmark status` lists it.")
+@click.option("--experiment", help="Its name, as `benchmark status` lists it; without one, all of them.")
 @_shared
-def report(experiment: str, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """What one experiment has shown: each number with n, events, its interval and what no skill would give."""
-    from agent.desk.benchmark import AskReport
+def report(experiment: str | None, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """What an experiment has shown: each number with n, events, its interval and what no skill would give."""
+    from agent.desk.benchmark import AskBenchmark, AskReport
 
-    found = _answer(_settings(config, data_dir), AskReport(experiment=experiment, as_of_last_pass=data_dir is not None))
+    settings = _settings(config, data_dir)
+    names = [experiment] if experiment else [one.experiment for one in _answer(settings, AskBenchmark()).experiments]
+    replay = data_dir is not None
+    reports = [_answer(settings, AskReport(experiment=name, as_of_last_pass=replay)) for name in names]
     if as_json:
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode(reports[0] if experiment else reports).decode())
         return
     from agent.core.scoring.shapes import ExperimentReport
     from agent.desk.benchmark_report import render_report
 
-    _show(render_report(msgspec.convert(found, ExperimentReport)))
+    for found in reports:
+        _show(render_report(msgspec.convert(found, ExperimentReport)))
+    if not reports:
+        print("no forecast is on record yet: `oddsd once predict` makes the day's")
 
 
 @benchmark.command()

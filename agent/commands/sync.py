@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import rich_click as click
 
-from agent.commands.base import EXIT_FAILED, EXIT_PARTIAL, asked, config_option, fail, json_option, settings_from
+from agent.commands.base import (
+    EXIT_FAILED,
+    EXIT_PARTIAL,
+    asked,
+    config_option,
+    configure_log,
+    fail,
+    json_option,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     from agent.app import House
@@ -92,6 +101,7 @@ def recover(config: Path | None, source: Path | None, *, force: bool, as_json: b
     from agent.store.recover import recover as begin_anew
 
     settings = settings_from(config)
+    configure_log(settings)
     with data_dir_lock(settings.data_dir):
         done = asyncio.run(begin_anew(settings.database_path, backup=source, clock=utc_now, force=force))
     if as_json:
@@ -121,6 +131,7 @@ def _asked(
         try:
             return msgspec.convert(await call(settings.control_socket, verb, None, **said), kind)
         except NotRunning:
+            configure_log(settings)
             with data_dir_lock(settings.data_dir):
                 async with open_house(settings) as house:
                     return await alone(house)

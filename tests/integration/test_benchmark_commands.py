@@ -115,6 +115,15 @@ def test_the_report_stands_with_n_events_intervals_and_nulls_on_80_columns(confi
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_without_a_name_every_experiment_is_reported(config):
+    """Who does not know the names yet sees what there is."""
+    told = json.loads(called(config, "report", "--json"))
+    shown = called(config, "report")
+
+    assert [one["experiment"] for one in told] == ["blind", "other"]
+    assert all(one["experiment"] in shown for one in told)
+
+
 @pytest.mark.parametrize("sort", ["brier_skill", "convergence", "confidence", "recent"])
 def test_the_leaderboard_ranks_nothing_it_is_too_early_to_rank(config, sort, monkeypatch):
     """Three forecasts on one market are one observation."""
