@@ -140,11 +140,12 @@ async def open_house(
         sender = _sender(settings, store, clock, transport or road)
         downlink = None
         if road is not None:
-            runner.duty = Duty(settings.host_id, standby=settings.standby)
+            journal = StoreJournal(store)
+            runner.duty = Duty(settings.host_id, standby=settings.standby, has_met=await journal.has_met())
             asked_for = dict(handlers(runner))
             if runner.specs[SESSIONS].enabled:
                 asked_for[KIND] = sessions.take
-            downlink = Downlink(road, StoreJournal(store), asked_for, runner.duty)
+            downlink = Downlink(road, journal, asked_for, runner.duty)
         yield House(settings, clock, store, runner, gateway, predictor, details, sender, downlink, road, sessions)
 
 
@@ -175,6 +176,7 @@ def _specs(settings: Settings, jobs: dict[str, Job]) -> list[JobSpec]:
                 timeout_s=wish.timeout_s or timer.timeout_s,
                 enabled=wish.enabled is not False,
                 jitter_s=timer.jitter_s if wish.jitter_s is None else wish.jitter_s,
+                shared=timer.shared,
             )
         )
     return specs
@@ -294,14 +296,11 @@ def _gateway_options(settings: Settings) -> GatewayOptions:
 
 def _road(settings: Settings) -> PostgresTransport | HttpsTransport | None:
     """The way to the cloud, where there is one. Raises: ConfigError."""
-    given = (settings.database_url, settings.cloud_url)
-    if given == (None, None):
+    if settings.database_url is None and settings.cloud_url is None:
         return None
-    if None not in given:
-        raise ConfigError(["database_url and cloud_url: two ways to the cloud; choose one"])
     try:
         if settings.cloud_url is not None:
-            if settings.cloud_key is None:
+            if settings.cloud_key is None:  # kept where only the service may read it: said when it is needed
                 raise ConfigError(["cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest"])
             key = settings.cloud_key.get_secret_value()
             tls = None if settings.cloud_ca is None else ssl.create_default_context(cafile=str(settings.cloud_ca))

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
+
 from agent.app import House, open_house, utc_now
 from agent.errors import CloudAway, ConfigError
 from agent.jobs.backfill import Backfilled, backfill
@@ -21,6 +23,8 @@ from agent.store.lock import data_dir_lock
 from agent.store.outbox import load_backlog
 from sync.duty import ATTEND_EVERY_S
 from sync.errors import TransportError
+
+log = structlog.get_logger("once")
 
 
 async def run_once(settings: Settings, jobs: Sequence[str], *, standby: bool = False) -> list[RunResult] | str:
@@ -45,20 +49,22 @@ async def run_once(settings: Settings, jobs: Sequence[str], *, standby: bool = F
 @asynccontextmanager
 async def _on_duty(house: House, *, standby: bool) -> AsyncIterator[str | None]:
     """Attend while the jobs run; yields why this host has nothing to do, None where it works."""
-    if not standby:
+    duty, lease = house.runner.duty, house.downlink
+    if not standby and (lease is None or not duty.has_met):
         yield None
         return
-    if house.downlink is None:
+    if lease is None:
         raise ConfigError(["--standby: needs database_url or cloud_url, to know of the other hosts"])
-    duty, lease = house.runner.duty, house.downlink
     try:
         await lease.attend_once()
         if not duty.view_is_settled():  # a view of a moment ago: the others see it within one round
             await asyncio.sleep(ATTEND_EVERY_S)
             await lease.attend_once()
     except TransportError as exc:
-        raise CloudAway(f"--standby: {exc}", advice=exc.advice) from exc
-    if not house.runner.serves():
+        if standby:
+            raise CloudAway(f"--standby: {exc}", advice=exc.advice) from exc
+        log.warning("what several hosts share is left alone: no cloud", action="shares_unknown", reason=str(exc))
+    if standby and not house.runner.serves():
         yield f"standing by: {', '.join(duty.view.members if duty.view else ())} works"
         return
     keeping = asyncio.create_task(lease.run(), name="downlink")
@@ -97,14 +103,14 @@ async def backfill_once(settings: Settings, words: str, days: int) -> Backfilled
 async def redrive_once(settings: Settings, job: str, words: str | None) -> Redriven:
     """Ask dead letters again while no daemon runs. Raises: AlreadyRunning, UnknownJob, NoDeadLetter."""
     with data_dir_lock(settings.data_dir):
-        async with open_house(settings) as house:
+        async with open_house(settings) as house, _on_duty(house, standby=False):
             return await redrive(house.runner, job, words)
 
 
 async def predict_once(settings: Settings, wish: Wish) -> Summary:
     """A prediction run with numbers of one's own, without a daemon. Raises: AlreadyRunning, JobError, ConfigError."""
     with data_dir_lock(settings.data_dir):
-        async with open_house(settings) as house:
+        async with open_house(settings) as house, _on_duty(house, standby=False):
             return await predict_now(house.runner, house.predictor, wish, now=house.clock(), trigger="once")
 
 

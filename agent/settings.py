@@ -425,11 +425,37 @@ def _cross_faults(settings: Settings, known_jobs: tuple[str, ...]) -> list[str]:
         for name in settings.predict_models
         if name not in chain
     ]
+    faults += _road_faults(settings)
     unknown_jobs = [name for name in settings.jobs if known_jobs and name not in known_jobs]
     return faults + [f"jobs.{name}: no such job{_suggestion(name, known_jobs)}" for name in unknown_jobs]
 
 
+def _road_faults(settings: Settings) -> list[str]:
+    """Two ways to the cloud, or one that lacks its key."""
+    if settings.cloud_url is None:
+        return []
+    faults = list[str]()
+    if settings.database_url is not None:
+        faults.append("database_url and cloud_url: two ways to the cloud; choose one")
+    if settings.cloud_key is None and not _is_kept_for_the_service("cloud_key"):
+        faults.append("cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest")
+    return faults
+
+
+_KEPT = Path("/etc/oddsd/credentials")
 _NOT_HANDED_OVER = "not handed over, or empty; put it into /etc/oddsd/credentials/{} and start again"
+
+
+def _is_kept_for_the_service(name: str) -> bool:
+    """Whether systemd has it to hand over: an operator's own command is handed nothing and must not call it missing."""
+    if os.environ.get("CREDENTIALS_DIRECTORY"):
+        return name in _missing_credentials()  # said better already
+    try:
+        return (_KEPT / name).stat().st_size > 0
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _missing_credentials() -> list[str]:

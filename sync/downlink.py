@@ -2,8 +2,9 @@
 that waiting for a bell never holds up a batch.
 
 Law: an answer is durable here before it is given, and given until the cloud has it; a request that comes a second time
-gets the answer it had. What a request may ask for is the table of handlers and nothing else. The cloud's absence stops
-nothing but this loop.
+gets the answer it had. What a request may ask for is the table of handlers and nothing else. Each request is worked on
+in a task of its own, and each kind has its own places: a slow one holds up neither the lease nor another kind. The
+cloud's absence stops nothing but this loop, and nothing that was begun.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from sync.errors import SinkHeld, TransportError
 from sync.protocol import Answer, DownSession, DownTransport, Request
 
 LEASE_S = 300  # a host that dies lets go of its requests after so long
-TAKEN_AT_ONCE = 10
+AT_ONCE_OF_A_KIND = 10
+LOOK_AGAIN_S = 0.5  # a bell that rings for what we cannot take would ring for ever: so long we do not listen
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 60.0  # people wait for answers: look again sooner than for batches
 SESSION_S = 1800.0  # proxies drop long sessions; leave before they do
 
@@ -47,6 +49,9 @@ class Journal(Protocol):
     async def told(self, request_id: str) -> None:
         """The cloud has it."""
 
+    async def remember(self, *, has_met: bool) -> None:
+        """Keep whether this host shares its work with others, for a start without the cloud."""
+
 
 class Downlink:
     """Owns the connection; `run` for ever, as a task of the daemon."""
@@ -65,20 +70,28 @@ class Downlink:
         self.last_error: str | None = None
         self._transport, self._journal, self._handlers = transport, journal, handlers
         self._monotonic, self._jitter = monotonic, jitter
+        self._at_work: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by request: its kind, who is at it
+        self._ended = asyncio.Event()  # an answer is ready and a place is free
+        self._looked_in_vain = False
 
     async def run(self) -> None:
         """Attend, wait, answer, until cancelled; gives its lease up on the way out where it can."""
+        async with asyncio.TaskGroup() as group:
+            await self._run(group)
+
+    async def _run(self, group: asyncio.TaskGroup) -> None:
         failures = 0
         while True:
             try:
-                await self._session()
+                await self._session(group)
                 failures = 0
             except TransportError as exc:
                 failures += 1
                 if self.last_error is None:
                     log.warning("nothing comes down", action="downlink_away", reason=str(exc), advice=exc.advice)
                 self.last_error = str(exc)
-                cap = BACKOFF_CAP_S if isinstance(exc, SinkHeld) else min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**failures)
+                grown = BACKOFF_BASE_S * 2 ** min(failures, 10)  # weeks away: more doublings than a float holds
+                cap = BACKOFF_CAP_S if isinstance(exc, SinkHeld) else min(BACKOFF_CAP_S, grown)
                 await asyncio.sleep(max(cap * self._jitter(), min(exc.retry_after_s or 0.0, BACKOFF_CAP_S)))
 
     async def attend_once(self) -> None:
@@ -89,24 +102,28 @@ class Downlink:
         finally:
             await session.close()
 
-    async def _session(self) -> None:
+    async def _session(self, group: asyncio.TaskGroup) -> None:
         session = await self._transport.connect()
         opened = self._monotonic()
         try:
             attended = float("-inf")
+            called = await session.rung(ATTEND_EVERY_S)  # the first begins to listen and does not wait
             while self._monotonic() - opened < SESSION_S:
                 if self._monotonic() - attended >= ATTEND_EVERY_S:
                     attended = self._monotonic()
                     await self._attend(session)
+                if called and self.duty.serves(self._monotonic()):
+                    await self._take(session, group)
+                self._ended.clear()
                 for answer in await self._journal.untold():
                     await self._tell(session, answer)
                 if self.last_error is not None:
                     log.info("what is asked comes down again", action="downlink_back")
                     self.last_error = None
                 left = max(0.1, ATTEND_EVERY_S - (self._monotonic() - attended))
-                if await session.rung(left) and self.duty.serves(self._monotonic()):
-                    await self._answer_all(session, attended)
+                called = await self._called(session, left)
         except asyncio.CancelledError:
+            await self._drop()
             await self._leave(session)
             raise
         finally:
@@ -116,6 +133,8 @@ class Downlink:
         asked_at = self._monotonic()
         view = await session.attend(self.duty.host_id, standby=self.duty.standby, ttl_s=TTL_S)
         before = self.duty.view
+        if self.duty.has_met == view.alone:
+            await self._journal.remember(has_met=not view.alone)
         self.duty.note(view, asked_at)
         if before is None or (before.members, before.settled) != (view.members, view.settled):
             log.info("who shares the work", action="duty_view", members=view.members, settled=view.settled)
@@ -128,28 +147,68 @@ class Downlink:
         except (TransportError, TimeoutError):
             log.debug("lease left to its end", action="duty_left")
 
-    async def _answer_all(self, session: DownSession, attended: float) -> None:
-        """Take what waits and answer it, as long as the lease on our share stands."""
-        while self._monotonic() - attended < ATTEND_EVERY_S:
-            kinds = tuple(self._handlers)
-            taken = await session.lease(self.duty.host_id, kinds, limit=TAKEN_AT_ONCE, lease_s=LEASE_S)
-            if not taken:
-                return
-            for answer in await asyncio.gather(*(self._answered(request) for request in taken)):
-                await self._tell(session, answer)
+    async def _drop(self) -> None:
+        """Let go of what is under way: before the lease on it, so that nobody is at it when another host takes it."""
+        tasks = [task for _, task in self._at_work.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _answered(self, request: Request) -> Answer:
-        """The answer to one request: the one it had, or a new one, durable before it is told."""
-        if (earlier := await self._journal.answer_to(request.request_id)) is not None:
-            return earlier
+    async def _called(self, session: DownSession, seconds: float) -> bool:
+        """Wait for the bell or for an answer of ours; whether there may be something to take."""
+        if not self.duty.serves(self._monotonic()):
+            return await self._answered_within(seconds)
+        if self._looked_in_vain:
+            self._looked_in_vain = False
+            await self._answered_within(min(seconds, LOOK_AGAIN_S))
+            return True
+        bell = asyncio.create_task(session.rung(seconds), name="downlink-bell")
+        answered = asyncio.create_task(self._ended.wait(), name="downlink-answered")
+        try:
+            await asyncio.wait((bell, answered), return_when=asyncio.FIRST_COMPLETED)
+            return bell.result() if bell.done() else True
+        finally:
+            bell.cancel()
+            answered.cancel()
+            await asyncio.gather(bell, answered, return_exceptions=True)
+
+    async def _answered_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _take(self, session: DownSession, group: asyncio.TaskGroup) -> None:
+        """Take what waits, each kind into its own places, and have it worked on."""
+        n_taken, is_full = 0, False
+        for kind in self._handlers:
+            free = AT_ONCE_OF_A_KIND - sum(busy == kind for busy, _ in self._at_work.values())
+            taken = await session.lease(self.duty.host_id, (kind,), limit=free, lease_s=LEASE_S) if free > 0 else ()
+            n_taken, is_full = n_taken + len(taken), is_full or len(taken) >= free
+            for request in taken:
+                if (earlier := await self._journal.answer_to(request.request_id)) is not None:
+                    await self._tell(session, earlier)
+                elif request.request_id not in self._at_work:  # else its lease ended before our work on it
+                    name = f"answer-{kind}-{request.request_id}"
+                    task = group.create_task(self._answer(request), name=name)
+                    self._at_work[request.request_id] = kind, task
+        self._looked_in_vain = is_full or not n_taken
+
+    async def _answer(self, request: Request) -> None:
+        """Work on one request until its answer is durable; the session that is open then tells it."""
         log.info("request taken", action="request_taken", kind=request.kind, id=request.request_id)
         try:
-            result = await self._handlers[request.kind](request)
-            answer = Answer(request_id=request.request_id, state="done", result=result)
-        except RequestFailed as exc:
-            answer = Answer(request_id=request.request_id, state="failed", reason=str(exc))
-        await self._journal.save(request.kind, answer)
-        return answer
+            try:
+                result = await self._handlers[request.kind](request)
+                answer = Answer(request_id=request.request_id, state="done", result=result)
+            except RequestFailed as exc:
+                answer = Answer(request_id=request.request_id, state="failed", reason=str(exc))
+            await self._journal.save(request.kind, answer)
+        finally:
+            del self._at_work[request.request_id]
+            self._ended.set()
 
     async def _tell(self, session: DownSession, answer: Answer) -> None:
         await session.complete(answer)

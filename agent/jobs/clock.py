@@ -103,10 +103,9 @@ class JobClock:
                 now = to_the_ms(self._clock())
                 self._watch_the_clock(now)
                 pauses = await load_pauses(self._runner.store.reader)
-                serves = self._runner.serves()
                 for spec in () if self._stopped else self._specs:
                     pause = pause_of(pauses, spec.name)
-                    if pause is None and not serves:  # another host works: nobody is looking here
+                    if pause is None and self._runner.stands_by(spec):
                         pause = Pause(job=spec.name, paused_at=now, reason="standing by")
                     if pause is not None:
                         await self._pass_by(spec, pause, now)

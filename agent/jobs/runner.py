@@ -69,6 +69,7 @@ class JobSpec:
     jitter_s: float = 0.0
     max_catch_up: timedelta = timedelta(days=2)
     unit_timeout_s: float | None = None  # one try of one unit; None: the job's own limit is enough
+    shared: bool = False  # its work is shared out among the hosts: without a lease it waits
 
     def __post_init__(self) -> None:
         """Refuse a schedule that cron cannot read. Raises: ConfigError."""
@@ -115,8 +116,15 @@ class Runner:
         return self.duty.mine(key, time.monotonic())
 
     def serves(self) -> bool:
-        """Whether this host works at all now; False for a standby while another host lives."""
+        """Whether this host holds a place among those that share the work."""
         return self.duty.serves(time.monotonic())
+
+    def stands_by(self, spec: JobSpec) -> bool:
+        """Whether a job is another host's now: everything of a standby, and what is shared while our lease is out.
+
+        Collecting, sending and measuring are each host's own, with or without a cloud.
+        """
+        return not self.serves() and (spec.shared or self.duty.standby)
 
     def busy(self, name: str) -> bool:
         """Whether a run of this job is under way or about to be."""

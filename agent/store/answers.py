@@ -1,4 +1,7 @@
-"""Answers to the cloud's requests, kept before they are given: implements `sync.downlink.Journal`."""
+"""What the downlink must not forget: answers, kept before they are given, and whether there are other hosts.
+
+Implements `sync.downlink.Journal`.
+"""
 
 import msgspec
 
@@ -8,10 +11,11 @@ from sync.protocol import Answer
 
 _decode = msgspec.json.Decoder(Answer).decode
 MOST_AT_ONCE = 100
+_HAS_MET = "duty.has_met"
 
 
 class StoreJournal:
-    """The table `answers` of one store; each call one durable transaction."""
+    """The table `answers` of one store and a row of `meta`; each call one durable transaction."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -42,3 +46,16 @@ class StoreJournal:
             await tx.execute(
                 "UPDATE answers SET told_at = ? WHERE request_id = ?", (to_ms(self._store.clock()), request_id)
             )
+
+    async def remember(self, *, has_met: bool) -> None:
+        """Keep whether this host shares its work with others."""
+        async with self._store.write() as tx:
+            await tx.execute(
+                "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (_HAS_MET, str(int(has_met))),
+            )
+
+    async def has_met(self) -> bool:
+        """What was remembered; False for a host that never heard of another."""
+        value: str | None = await self._store.reader.fetch_value("SELECT value FROM meta WHERE key = ?", (_HAS_MET,))
+        return value == "1"

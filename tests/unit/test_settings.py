@@ -36,6 +36,36 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert "ai_daily_cap_usd" in text
 
 
+KEYLESS = ["cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest"]
+CLOUD = 'cloud_url = "https://api.example.org"\n'
+
+
+def test_two_ways_to_the_cloud_are_a_fault_of_the_file(tmp_path):
+    """check-config must say what the start would refuse."""
+    told = faults(tmp_path, CLOUD + 'cloud_key = "k"\ndatabase_url = "postgresql://x/y"\n')
+
+    assert told == ["database_url and cloud_url: two ways to the cloud; choose one"]
+
+
+def test_a_cloud_address_without_its_key_is_a_fault_unless_the_service_has_it(tmp_path, monkeypatch):
+    """An operator's command is handed no credential: it must not call missing what systemd keeps."""
+    monkeypatch.setattr("agent.settings._KEPT", tmp_path)
+    assert faults(tmp_path, CLOUD) == KEYLESS
+
+    (tmp_path / "cloud_key").write_text("")
+    assert faults(tmp_path, CLOUD) == KEYLESS
+
+    (tmp_path / "cloud_key").write_text("k\n")
+    assert load_settings(tmp_path / "oddsd.toml").cloud_key is None
+
+    (tmp_path / "handed").mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "handed"))
+    assert faults(tmp_path, CLOUD) == KEYLESS
+
+    monkeypatch.setenv("ODDSD_CREDENTIALS_EXPECTED", "cloud_key")
+    assert [fault.split(":")[0] for fault in faults(tmp_path, CLOUD)] == ["credential cloud_key"]
+
+
 def test_an_unknown_job_is_named_with_a_suggestion(tmp_path):
     """A misspelt job would silently keep its default schedule."""
     assert faults(tmp_path, "[jobs.colect]\nenabled = false\n") == ["jobs.colect: no such job; did you mean collect?"]

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from agent.app import utc_now
 from agent.errors import CloudAway, ConfigError
 from agent.once import run_once
 from agent.settings import Settings, load_settings
+from agent.store.answers import StoreJournal
+from agent.store.db import Store
 from sync.duty import TTL_S
 
 
@@ -68,6 +71,33 @@ async def test_a_standby_that_cannot_ask_does_not_work(relief, unused_tcp_port):
             await run_once(
                 relief(database_url=f"postgresql://u:p@127.0.0.1:{unused_tcp_port}/x"), ["retention"], standby=True
             )
+
+
+async def test_a_host_that_has_met_others_takes_its_lease_for_a_job_by_hand_too(relief, edge):
+    """`once` beside other hosts is one of them: without a lease it would leave out its own share, or do theirs."""
+    await attend(edge, "home", ttl_s=0)
+    settings = relief()
+    async with await Store.open(settings.database_path, clock=utc_now) as store:
+        await StoreJournal(store).remember(has_met=True)
+
+    (result,) = await run_once(settings, ["retention"])
+
+    assert result.state == "ok"
+    attended = await edge.connection.fetchval("SELECT edge_attend('home', false, 90)")
+    assert json.loads(attended)["members"] == ["home"]  # given back at the end
+    assert json.loads(attended)["alone"] is False  # it was there
+
+
+async def test_a_host_that_has_met_others_still_collects_where_nobody_can_be_asked(relief, unused_tcp_port):
+    """Looking is nobody's share: only what is paid for is left alone."""
+    settings = relief(database_url=f"postgresql://u:p@127.0.0.1:{unused_tcp_port}/x")
+    async with await Store.open(settings.database_path, clock=utc_now) as store:
+        await StoreJournal(store).remember(has_met=True)
+
+    async with asyncio.timeout(30):
+        (result,) = await run_once(settings, ["retention"])
+
+    assert result.state == "ok"
 
 
 async def test_the_command_leaves_with_0_and_says_who_works(relief, edge, tmp_path):

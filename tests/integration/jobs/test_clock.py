@@ -1,6 +1,7 @@
 """The loop over all schedules: what it starts, what it writes down, and when it gives up."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from agent.jobs.context import RunContext
 from agent.jobs.ledger import load_runs
 from agent.jobs.runner import JobSpec, Runner
 from agent.store.db import Store
+from sync.duty import Duty
+from sync.protocol import View
 from tests.conftest import ManualClock
 from tests.integration.jobs.conftest import broken_disk
 
@@ -27,6 +30,7 @@ class Loop:
         self.slept_s = list[float]()
         self.n_beats = 0
         self._asleep, self._wake = asyncio.Event(), asyncio.Event()
+        self.runner = runner
         self.timer = JobClock(runner, clock, sleep=self._sleep, beat=self._beat)
 
     async def _sleep(self, seconds: float) -> None:
@@ -398,6 +402,41 @@ async def test_a_job_switched_off_is_not_started_and_not_due(world):
 
     assert world.slots == []
     assert loop.timer.next_due() == {}
+
+
+@pytest.mark.parametrize(
+    ("standby", "shared", "runs"),
+    [(False, False, True), (False, True, False), (True, False, False), (True, True, False)],
+    ids=["own work goes on", "shared work waits", "a standby is quiet", "in everything"],
+)
+async def test_without_a_lease_a_host_still_collects_and_pays_for_nothing(world, standby, shared, runs):
+    """It has met others and the cloud is away: what it alone sees is its own to store, what costs money may be
+    another's by now."""
+    loop = world.loop(shared=shared)
+    loop.runner.duty = Duty("home", standby=standby, has_met=True)
+
+    async with loop.started():
+        await loop.jobs_end()
+
+    assert bool(world.slots) is runs
+
+
+async def test_what_waited_for_the_lease_is_made_up_for(world):
+    """A day's forecasts are late then, not lost."""
+    loop = world.loop(shared=True)
+    duty = loop.runner.duty = Duty("home", has_met=True)
+
+    async with loop.started():
+        world.clock.forward(minutes=15)
+        await loop.look()
+        await loop.jobs_end()
+        assert world.slots == []
+        duty.note(View(view_no=1, members=("home",), settled=True, alone=False), time.monotonic())
+        world.clock.forward(minutes=1)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert world.slots == [NOON + timedelta(minutes=15)]
 
 
 async def test_the_next_slots_are_known(world):

@@ -31,6 +31,19 @@ def test_a_lone_host_works_without_a_cloud():
     assert alone.mine("k", 1e9)
 
 
+def test_a_host_that_has_met_others_stands_by_after_a_restart_until_the_cloud_answers():
+    """Its lease ended with the process: what it held may be another's, and the cloud cannot be asked."""
+    again = Duty("a", has_met=True)
+
+    assert not again.serves(0.0)
+    assert not any(again.mine(key, 0.0) for key in KEYS)
+    again.note(view(7, "a", "b"), 10.0)
+    assert again.serves(11.0)
+    assert {key for key in KEYS if again.mine(key, 11.0)} == {key for key in KEYS if owner(key, ("a", "b")) == "a"}
+    again.note(view(8, "a", alone=True), 20.0)
+    assert again.mine("k", 1e9)
+
+
 def test_a_standby_works_only_while_it_is_called():
     """It may cost money only when nobody else does."""
     standby = Duty("s", standby=True)

@@ -1,0 +1,209 @@
+"""The downlink's own loop, against a cloud in memory: who waits for whom, and what a stop leaves behind."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from agent.store.answers import StoreJournal
+from sync.downlink import AT_ONCE_OF_A_KIND, Downlink
+from sync.duty import Duty
+from sync.errors import SinkUnavailable
+from sync.protocol import Answer, Request, View
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class MemoryCloud:
+    """Transport and session in one: what waits, who took it, what was answered; can go away in mid session."""
+
+    name = "memory"
+
+    def __init__(self, *members: str) -> None:
+        self.members = members or ("home",)
+        self.waiting: list[Request] = []
+        self.answers: dict[str, Answer] = {}
+        self.left_with: list[int] | None = None  # what was under way when the lease was given up
+        self.under_way: Counter[str] = Counter()
+        self.is_away = False
+        self._bell = asyncio.Event()
+
+    def ask(self, kind: str, request_id: str | None = None) -> str:
+        """Put a request and ring."""
+        one = Request(
+            request_id=request_id or str(uuid.uuid4()), lease="l", kind=kind, body={}, attempt=1, requested_at=AT,
+            expires_at=AT + timedelta(hours=1),
+        )  # fmt: skip
+        self.waiting.append(one)
+        self._bell.set()
+        return one.request_id
+
+    def cut(self) -> None:
+        """The line breaks: whoever listens is told."""
+        self.is_away = True
+        self._bell.set()
+
+    async def connect(self) -> "MemoryCloud":
+        if self.is_away:
+            raise SinkUnavailable("away")
+        self._bell.set()
+        return self
+
+    async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
+        del host_id, lease_s
+        taken = [one for one in self.waiting if one.kind in kinds][:limit]
+        self.waiting = [one for one in self.waiting if one not in taken]
+        return tuple(taken)
+
+    async def complete(self, answer: Answer) -> None:
+        if self.is_away:
+            raise SinkUnavailable("away")
+        self.answers.setdefault(answer.request_id, answer)
+
+    async def attend(self, host_id: str, *, standby: bool, ttl_s: int) -> View:
+        del host_id, standby
+        if ttl_s == 0:
+            self.left_with = list(self.under_way.values())
+        return View(view_no=1, members=self.members, settled=True, alone=len(self.members) == 1)
+
+    async def rung(self, timeout_s: float) -> bool:
+        async with asyncio.timeout(timeout_s):
+            await self._bell.wait()
+        if self.is_away:
+            raise SinkUnavailable("cut")
+        self._bell.clear()
+        return True
+
+    async def close(self) -> None:
+        return
+
+
+@asynccontextmanager
+async def running(cloud, store, handlers, duty=None) -> AsyncIterator[Downlink]:
+    """The loop at work; cancelled as the daemon does it."""
+    loop = Downlink(cloud, StoreJournal(store), handlers, duty or Duty("home"), jitter=lambda: 0.0)
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Slow:
+    """A handler that lasts until it is let go, and counts what is in its hands."""
+
+    def __init__(self, cloud: MemoryCloud) -> None:
+        self.cloud, self.go, self.calls = cloud, asyncio.Event(), list[str]()
+
+    async def __call__(self, request: Request) -> dict[str, object]:
+        self.calls.append(request.request_id)
+        self.cloud.under_way[request.request_id] = 1
+        try:
+            await self.go.wait()
+        finally:
+            del self.cloud.under_way[request.request_id]
+        return {"slow": True}
+
+
+async def quick(_: Request) -> dict[str, object]:
+    return {"quick": True}
+
+
+async def test_a_slow_kind_does_not_hold_up_a_quick_one(store):
+    """A collect of a minute, or ten of them and more waiting, must not cost a person the session asked for meanwhile."""
+    cloud = MemoryCloud()
+    slow = Slow(cloud)
+    async with running(cloud, store, {"refresh": slow, "session": quick}):
+        for _ in range(AT_ONCE_OF_A_KIND + 5):
+            cloud.ask("refresh")
+        await until(lambda: len(slow.calls) == AT_ONCE_OF_A_KIND)
+        session = cloud.ask("session")
+        await until(lambda: session in cloud.answers)
+
+        assert len(slow.calls) == AT_ONCE_OF_A_KIND
+        assert len(cloud.waiting) == 5
+        assert set(cloud.answers) == {session}
+        slow.go.set()
+        await until(lambda: len(cloud.answers) == AT_ONCE_OF_A_KIND + 6)
+
+
+async def test_a_request_that_comes_again_while_it_is_worked_on_is_not_begun_twice(store):
+    """Its lease may end before a long job does; paying twice would be the answer to nothing."""
+    cloud = MemoryCloud()
+    slow = Slow(cloud)
+    async with running(cloud, store, {"refresh": slow}):
+        first = cloud.ask("refresh")
+        await until(lambda: slow.calls)
+        cloud.ask("refresh", first)
+        await until(lambda: not cloud.waiting)
+        slow.go.set()
+        await until(lambda: cloud.answers)
+
+    assert slow.calls == [first]
+
+
+async def test_what_was_begun_outlives_the_session_and_is_told_in_the_next(store):
+    """A line that breaks costs nobody the minute of work already done."""
+    cloud = MemoryCloud()
+    slow = Slow(cloud)
+    async with running(cloud, store, {"refresh": slow}) as loop:
+        request = cloud.ask("refresh")
+        await until(lambda: slow.calls)
+        cloud.cut()
+        await until(lambda: loop.last_error is not None)
+        slow.go.set()
+        await until(lambda: not cloud.under_way)
+        assert cloud.answers == {}
+        cloud.is_away = False
+        await until(lambda: request in cloud.answers)
+
+    assert slow.calls == [request]
+
+
+async def test_weeks_without_the_cloud_do_not_end_the_loop(store):
+    """Two to the number of failures is no float after a thousand of them: nine hours."""
+    cloud = MemoryCloud()
+    cloud.is_away, tries = True, Counter[str]()
+
+    async def connect() -> MemoryCloud:
+        tries["n"] += 1
+        raise SinkUnavailable("away")
+
+    cloud.connect = connect
+    async with running(cloud, store, {"session": quick}):
+        await until(lambda: tries["n"] > 1_100)
+
+
+async def test_a_stop_drops_what_is_under_way_before_it_gives_up_the_lease(store):
+    """Another host may take it that instant; and no task is left behind."""
+    cloud = MemoryCloud()
+    slow = Slow(cloud)
+    async with running(cloud, store, {"refresh": slow}):
+        request = cloud.ask("refresh")
+        await until(lambda: slow.calls)
+        named = {task.get_name() for task in asyncio.all_tasks()}
+
+    assert f"answer-refresh-{request}" in named
+    assert cloud.left_with == []
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith(("answer-", "downlink-"))]
+
+
+async def test_a_host_that_met_others_knows_it_after_a_restart(store):
+    """Without the cloud it could not ask, and two hosts would pay for one forecast."""
+    async with running(MemoryCloud("home", "other"), store, {}) as loop:
+        await until(lambda: loop.duty.view)
+        await until(lambda: loop.duty.serves(0.0))
+    assert await StoreJournal(store).has_met()
+
+    async with running(MemoryCloud("home"), store, {}, Duty("home", has_met=True)) as loop:
+        await until(lambda: loop.duty.view)
+    assert not await StoreJournal(store).has_met()
