@@ -7,6 +7,7 @@ goes to summary.json; what is not as it should be goes to `problems`, and the de
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -27,6 +28,7 @@ from agent.status.control import call
 from tests.demo.processes import BIN, Child, ReadySocket, clean_environment
 from tests.oracle import judge
 
+READER = "reader@demo.example"  # of the dashboard, where the demo is kept
 DRAIN_WITHIN_S = 60.0
 LIVE_DRAIN_WITHIN_S = 900.0  # some hundred thousand records, over whatever line there is
 
@@ -285,11 +287,14 @@ async def _query(demo: Demo) -> None:
             )
             for path in ("/openapi.json", "/docs", "/v1/insights", "/v1/digests", "/v1/arbitrage"):
                 await reader.get(path)
+            for name in ("insights", "predictions", "leaderboard", "live", "arbitrage", "digest", "markets", "record"):
+                await reader.get(f"/app/{name}")
             markets = (await reader.get("/v1/markets") or {}).get("data") or []
             predictions = (await reader.get("/v1/predictions") or {}).get("data") or []
             for prediction in predictions[:1]:
                 stem = f"/v1/predictions/{prediction['prediction_id']}"
                 await reader.get(stem, shown="/v1/predictions/{id}")
+                await reader.get(stem.replace("/v1/", "/app/"), shown="/app/predictions/{id}")
                 await reader.get(f"{stem}/benchmarks", shown="/v1/predictions/{id}/benchmarks")
             # A market that was predicted has a book for sure; else any will do.
             for market in [*predictions, *markets][:1]:
@@ -336,9 +341,15 @@ def _counts(database: Path) -> dict[str, Any]:
 async def _keep(demo: Demo, edge: Child) -> None:
     """Leave it running until a key press of Ctrl-C, with everything one needs to look around."""
     config = demo.options.work_dir / "oddsd.toml"
+    password = secrets.token_urlsafe(12)
+    await _command(
+        BIN / "oddsd-cloud", "account", "create", READER, "--tier", "pro", "--password", password,
+        env={"DATABASE_URL": demo.cloud["database_url"]},
+    )  # fmt: skip
     demo.console.print(
         f"\nRunning until Ctrl-C.\n"
         f"  API      {demo.cloud['url']}   docs {demo.cloud['url']}/docs\n"
+        f"  pages    {demo.cloud['url']}/app   sign in as {READER} with {password}\n"
         f"  key      {demo.api_key}\n"
         f"  try      curl -H 'Authorization: Bearer {demo.api_key}' '{demo.cloud['url']}/v1/insights'\n"
         f"  status   .venv/bin/oddsd status --config {config}\n"
