@@ -20,7 +20,7 @@ demo: $(READY) ## the main job once, on embedded defaults (LIVE=1 real venues, K
 	@$(BIN)/python -m tests.demo $(if $(LIVE),--live) $(if $(KEEP),--keep) $(if $(RECORDINGS),--recordings $(RECORDINGS))
 
 test: setup lint ## everything but the machine tests
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 unit: $(READY) ## the pure tests alone: seconds
 	$(BIN)/pytest -q tests/unit

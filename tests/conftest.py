@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from agent.store.db import Store
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
 PLAIN_NAMES = ("GROQ_API_KEY", "GROQ_BASE_URL", "AI_MODEL", "AI_ANALYSIS_ENABLED", "DATABASE_URL", "REDIS_URL",
-               "TARGET_CLOSE_WINDOW_DAYS", "PROCESSING_EXPERIMENTS", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")  # fmt: skip
+               "TARGET_CLOSE_WINDOW_DAYS", "PROCESSING_EXPERIMENTS", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET",
+               "COLUMNS", "LINES")  # fmt: skip
 
 
 class ManualClock:
@@ -32,10 +34,11 @@ class ManualClock:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the developer's shell reaches a test."""
+    """No setting of the developer's shell reaches a test, and no log another test has set up."""
     for name in list(os.environ):
         if name.startswith("ODDSD_") or name in PLAIN_NAMES:
             monkeypatch.delenv(name)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
