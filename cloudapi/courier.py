@@ -101,7 +101,8 @@ class Courier:
             )
             try:
                 while not stop.is_set() and not worker.done():
-                    if not await hand_on(self.pool) and not await tell_ended(self.pool):
+                    n_told = await hand_on(self.pool) + await tell_ended(self.pool)  # both: a full feed starves no end
+                    if not n_told:
                         await _rest(stop, LOOK_S)
             finally:
                 worker.cancel()  # procrastinate's way to be stopped: it lets its tasks end

@@ -9,8 +9,7 @@ import html
 import smtplib
 import ssl
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from datetime import date
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -27,6 +26,10 @@ CONNECT_S = 10.0
 # Seconds to the second attempt, the third ...; what is not sent by the reader's midnight is not sent.
 DELAYS_S = (300, 900, 3600, 7200, 14_400)
 CHUNK = 50  # mails over one connection
+
+# CR LF, because smtplib mends text and not bytes. And no header is folded short of the protocol's limit: folded at 78,
+# an address longer than a line becomes an encoded word, and List-Unsubscribe is no address any more.
+ON_THE_WIRE = SMTP.clone(max_line_length=998)
 
 GONE = frozenset({550, 551, 553})  # there is no such mailbox; 552 and 554 are moods of the server
 
@@ -190,41 +193,43 @@ class Mailbag:
 
     def _give_text(self, message: EmailMessage) -> Answer:
         try:
-            code, said = self._server.data(message.as_bytes(policy=SMTP))  # CR LF: smtplib mends text, not bytes
+            code, said = self._server.data(message.as_bytes(policy=ON_THE_WIRE))
         except smtplib.SMTPDataError as exc:  # refused before the text
             return Answer(Fate.LATER, _words(exc.smtp_code, exc.smtp_error))
         except (smtplib.SMTPException, OSError) as exc:
             return Answer(Fate.UNKNOWN, f"the line broke: {type(exc).__name__}")
         return Answer(Fate.LATER, _words(code, said)) if code >= 400 else Answer(Fate.SENT)
 
+    def close(self) -> None:
+        """Say goodbye if the server still listens, and let go of the line."""
+        with suppress(smtplib.SMTPException, OSError):
+            self._server.quit()
+        self._server.close()
 
-@contextmanager
-def open_mailbag(smtp_url: str, sender: str) -> Iterator[Mailbag]:
-    """Connect, log in if the address holds a name, and say goodbye at the end. Raises: MailServerAway."""
+
+def open_mailbag(smtp_url: str, sender: str) -> Mailbag:
+    """Connect, and log in if the address holds a name; whoever opens it closes it. Raises: MailServerAway."""
     parts = urlsplit(smtp_url)
     host = parts.hostname or ""
     tls = ssl.create_default_context()
-    server: smtplib.SMTP
-    try:
-        if parts.scheme == "smtps":
-            server = smtplib.SMTP_SSL(host, parts.port or 465, timeout=CONNECT_S, context=tls)
-        else:
-            server = smtplib.SMTP(
-                host, parts.port or (587 if parts.scheme == "smtp+starttls" else 25), timeout=CONNECT_S
-            )
-        server.ehlo_or_helo_if_needed()
-        if parts.scheme == "smtp+starttls":
-            server.starttls(context=tls)
-        if parts.username:
-            server.login(unquote(parts.username), unquote(parts.password or ""))
-    except (smtplib.SMTPException, OSError) as exc:
-        raise MailServerAway(f"the mail server cannot be used: {type(exc).__name__}") from exc
-    try:
-        yield Mailbag(server, sender)
-    finally:
-        with suppress(smtplib.SMTPException, OSError):
-            server.quit()
-        server.close()
+    with ExitStack() as undo:
+        try:
+            server: smtplib.SMTP
+            if parts.scheme == "smtps":
+                server = smtplib.SMTP_SSL(host, parts.port or 465, timeout=CONNECT_S, context=tls)
+            else:
+                port = parts.port or (587 if parts.scheme == "smtp+starttls" else 25)
+                server = smtplib.SMTP(host, port, timeout=CONNECT_S)
+            undo.callback(server.close)
+            server.ehlo_or_helo_if_needed()
+            if parts.scheme == "smtp+starttls":
+                server.starttls(context=tls)
+            if parts.username:
+                server.login(unquote(parts.username), unquote(parts.password or ""))
+        except (smtplib.SMTPException, OSError) as exc:
+            raise MailServerAway(f"the mail server cannot be used: {type(exc).__name__}") from exc
+        undo.pop_all()
+    return Mailbag(server, sender)
 
 
 def _words(code: int, said: bytes | str) -> str:

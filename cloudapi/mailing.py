@@ -7,16 +7,16 @@ claimed for ever. The provider's cap is one row of the database, so any number o
 import asyncio
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 
+import asyncpg
 import structlog
 
 from cloudapi import tasks
 from cloudapi.audit import Actor, note
 from cloudapi.db import Pool
 from cloudapi.flags import Flag, is_on
-from cloudapi.mail import CHUNK, Answer, Fate, Mailbag, MailServerAway, compose, next_delay_s, open_mailbag
+from cloudapi.mail import CHUNK, DELAYS_S, Answer, Fate, Mailbag, MailServerAway, compose, next_delay_s, open_mailbag
 from cloudapi.queries import mail as rows
 from cloudapi.queries import watch
 from cloudapi.queries.mail import DueMail
@@ -62,17 +62,19 @@ class Mailing:
         if not due:
             return 0
         n_settled = 0
-        with ExitStack() as stack:
+        try:
+            # Every word with the mail server, the goodbye too, is spoken in a thread: it may take its time to answer.
+            bag = await asyncio.to_thread(open_mailbag, smtp_url.get_secret_value(), self._settings.mail_from)
             try:
-                opened = open_mailbag(smtp_url.get_secret_value(), self._settings.mail_from)
-                bag = await asyncio.to_thread(stack.enter_context, opened)
                 for one in due:
                     n_settled += await self._settle(bag, one)
-            except MailServerAway as exc:
-                log.warning("mails wait", action="mail_server_away", cause=str(exc))
-                return n_settled
-        async with self._pool.acquire() as connection:
-            if len(due) == CHUNK:
+            finally:
+                await asyncio.to_thread(bag.close)
+        except MailServerAway as exc:
+            log.warning("mails wait", action="mail_server_away", cause=str(exc))
+            return n_settled
+        if len(due) == CHUNK:
+            async with self._pool.acquire() as connection:
                 await tasks.defer(connection, tasks.SEND_MAILS, {})
         return n_settled
 
@@ -83,7 +85,15 @@ class Mailing:
         if day_is_over(one.day, self._now(), one.time_zone):
             await rows.finish(self._pool, one, "failed", at=self._now(), answer="the day was over")
             return True
-        told = await self._edition(one)
+        try:
+            told = await self._edition(one)
+        except (TimeoutError, asyncpg.QueryCanceledError):  # this reader waits, and those behind him do not
+            log.warning(
+                "a reader's day takes too long to read", action="mail_postponed", account_id=str(one.account_id)
+            )
+            due_at = self._now() + timedelta(seconds=DELAYS_S[0])
+            await rows.postpone(self._pool, one, due_at, "the day took too long to read")
+            return False
         if told.is_empty:
             await rows.finish(self._pool, one, "empty", at=self._now())
             return True

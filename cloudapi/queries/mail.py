@@ -62,6 +62,7 @@ update mail_daily set state = $3, answer = $4, sent_at = case when $3 = 'sent' t
     due_at = coalesce($6, due_at)
 where account_id = $1 and day = $2
 """
+POSTPONE = "update mail_daily set due_at = $3, answer = $4 where account_id = $1 and day = $2 and state = 'due'"
 # The moment the next mail may leave, taken: two workers never take the same one.
 PACE = """
 update mail_pace set next_at = greatest(next_at, clock_timestamp()) + make_interval(secs => $1)
@@ -153,6 +154,11 @@ async def finish(
 ) -> None:
     """Write what became of a mail."""
     await db.execute(FINISH, mail.account_id, mail.day, state, answer, at, due_at)
+
+
+async def postpone(pool: Pool, mail: DueMail, due_at: datetime, why: str) -> None:
+    """Let a mail that nobody has claimed wait."""
+    await pool.execute(POSTPONE, mail.account_id, mail.day, due_at, why)
 
 
 async def take_turn(pool: Pool, spacing_s: float) -> float:

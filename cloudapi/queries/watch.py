@@ -6,10 +6,13 @@ Law: every statement names the account; a stranger's entry is no entry.
 import uuid
 from datetime import datetime, timedelta
 
+import asyncpg
 import msgspec
 
 from cloudapi.db import Connection, Pool, from_row
 from cloudapi.watching import Move, Note, WatchKind
+
+READ_S = 20.0  # for a mail, which nobody waits for: longer than a request may ask
 
 COLUMNS = "watch_id, kind, subject, min_move, min_confidence, created_at"
 
@@ -124,14 +127,20 @@ async def delete_entry(pool: Pool, account_id: uuid.UUID, watch_id: uuid.UUID) -
 
 
 async def load_moves(pool: Pool, account_id: uuid.UUID, *, now: datetime, price_delay_s: int) -> list[Move]:
-    """What moved within a day, as late as the account's tier sees prices."""
+    """What moved within a day, as late as the account's tier sees prices. Raises: what is raised after `READ_S`."""
     seen = now - timedelta(seconds=price_delay_s)
-    return [from_row(row, Move) for row in await pool.fetch(MOVES, account_id, seen, timeout=20)]
+    return [from_row(row, Move) for row in await _read(pool, MOVES, account_id, seen)]
 
 
 async def load_notes(pool: Pool, account_id: uuid.UUID, *, until: datetime) -> list[Note]:
-    """The insights of the day that ends with `until`."""
-    return [from_row(row, Note) for row in await pool.fetch(NOTES, account_id, until, timeout=20)]
+    """The insights of the day that ends with `until`. Raises: what is raised after `READ_S`."""
+    return [from_row(row, Note) for row in await _read(pool, NOTES, account_id, until)]
+
+
+async def _read(pool: Pool, statement: str, account_id: uuid.UUID, until: datetime) -> list[asyncpg.Record]:
+    async with pool.acquire() as connection:
+        await connection.execute(f"set statement_timeout = {int(READ_S * 1000)}")  # reset when it is released
+        return await connection.fetch(statement, account_id, until, timeout=READ_S + 1)
 
 
 async def load_followers(connection: Connection, market_key: str, among: list[uuid.UUID]) -> set[uuid.UUID]:

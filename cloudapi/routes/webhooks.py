@@ -167,7 +167,7 @@ async def enable_endpoint(services: Wired, request: AnyRequest, endpoint_id: Fro
     "/v1/webhooks/{endpoint_id:uuid}/messages",
     tags=["webhooks"],
     opt=CREATES,
-    responses={200: ResponseSpec(Messages), **REFUSED, **FAILURES},
+    responses={200: ResponseSpec(Messages), 400: FAILURES[422], **REFUSED, **MISSING, **FAILURES},
 )
 async def list_messages(
     services: Wired,

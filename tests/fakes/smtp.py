@@ -1,7 +1,8 @@
 """A real mail server on loopback (aiosmtpd) that keeps what it took and answers as a test tells it to.
 
 Law: it holds state and is asked for it. `answers` maps a recipient to the reply its RCPT gets, `refuse_data` to the
-reply its text gets; `drop_after_data` cuts the line after the text was taken, before the reply.
+reply its text gets; `drop_after_data` cuts the line after the text was taken, before the reply. QUIT is answered when
+`may_leave` is set, which it is at first.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ class FakeMailServer:
         self.drop_after_data = False
         self.n_connections = 0
         self.took = asyncio.Event()
+        self.leaving = asyncio.Event()
+        self.may_leave = asyncio.Event()
+        self.may_leave.set()
         self.url = ""
 
     async def handle_EHLO(  # noqa: N802  the library asks for these names
@@ -52,6 +56,13 @@ class FakeMailServer:
         if self.drop_after_data:
             server.transport.abort()
         return "250 taken"
+
+    async def handle_QUIT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any
+    ) -> str:
+        self.leaving.set()
+        await self.may_leave.wait()
+        return "221 bye"
 
     def to(self, address: str) -> list[Message]:
         """What this address was sent."""

@@ -199,6 +199,13 @@ async def test_a_market_without_a_price_is_still_forecast_blind(store, save, pre
     assert result.counts["skipped"] == 3
 
 
+async def test_a_fresh_install_is_no_trouble(predict):
+    """The daily run stands beside the first collect then, and a new operator must not be met by an alarm."""
+    result = await predict()
+
+    assert (result.state, result.reason) == ("ok", None)
+
+
 async def test_an_empty_window_is_told(store, save, predict):
     """No market closes that day: the run says so instead of looking like a success."""
     await save(close_time=A_WEEK_ON + timedelta(days=1))

@@ -1,6 +1,7 @@
 """The daily mail end to end: a watch list, a worker's mailing, a real mail server. Nobody is mailed twice."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,15 +10,17 @@ import asyncpg
 import pytest
 
 from cloudapi import mail as words
+from cloudapi.db import make_pool
 from cloudapi.flags import Flag, set_flag
 from cloudapi.mailing import Mailing
+from cloudapi.queries import watch
 from cloudapi.settings import CloudSettings
 from cloudapi.tiers import Tier
 from tests.fakes.smtp import FakeMailServer, mail_server
 from tests.integration.cloud.conftest import Replica
 from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import KEY, NOW, make_insight, make_market, make_quote
-from tests.integration.cloud.subscribed import Person, make_person, settings_of
+from tests.integration.cloud.subscribed import Person, make_person, settings_of, until
 from tests.integration.cloud.test_api import land
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiosmtpd")
@@ -186,6 +189,67 @@ async def test_a_mail_server_that_is_away_blames_no_reader(
     await mailing().send_chunk()
 
     assert len(server.to("ann@example.org")) == 1
+
+
+async def test_a_day_that_takes_too_long_to_read_holds_up_no_other(  # noqa: PLR0917
+    edge: HandEdge, replica: Replica, server: FakeMailServer, mailing: Any, owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each reader whose watch list cannot be read in time waits by himself, and gets his mail when it can."""
+    for name in ("ann", "bob"):
+        await follows(await make_person(replica, f"{name}@example.org"))
+    await news(edge, replica)
+    now = datetime.now(UTC)
+    await mailing(now=now).plan()
+
+    monkeypatch.setattr(watch, "READ_S", 0.1)
+    async with owner.transaction():
+        await owner.execute("lock table insight in access exclusive mode")
+        assert await mailing(now=now).send_chunk() == 0
+    waiting = await owner.fetch("select state, n_attempts, due_at from mail_daily")
+    later = now + timedelta(seconds=words.DELAYS_S[0])
+    assert [tuple(row) for row in waiting] == [("due", 0, later)] * 2
+    monkeypatch.undo()
+    await owner.execute("update mail_daily set day = current_date + 1")  # not stopped by a midnight during the test
+    await mailing(now=later).send_chunk()
+
+    assert len(server.taken) == 2
+
+
+async def test_a_mail_may_read_longer_than_a_request_may(dsns: tuple[str, str], owner: asyncpg.Connection) -> None:
+    """The limit of a request would end the reading of a long watch list every day anew."""
+    pool = make_pool(CloudSettings.load(database_url=dsns[0], statement_timeout_s=0.2))
+    waits = (
+        "select exists (select from pg_stat_activity where wait_event = 'relation' and now() - query_start > '0.4s')"
+    )
+
+    async with pool:
+        async with owner.transaction():
+            await owner.execute("lock table insight in access exclusive mode")
+            reading = asyncio.create_task(watch.load_notes(pool, uuid.uuid4(), until=NOW))
+            await until(lambda: pool.fetchval(waits))
+        found = await reading
+
+    assert found == []
+
+
+async def test_a_mail_server_slow_to_say_goodbye_holds_up_nothing(
+    edge: HandEdge, replica: Replica, server: FakeMailServer, mailing: Any
+) -> None:
+    """The worker's loop turns while the server thinks: webhooks and money do not wait for the end of a mail session."""
+    ann = await make_person(replica)
+    await follows(ann)
+    await news(edge, replica)
+    await mailing().plan()
+    server.may_leave.clear()
+
+    sending = asyncio.create_task(mailing().send_chunk())
+    async with asyncio.timeout(words.CONNECT_S / 2):  # a loop that waits for the answer is held for all of it
+        await server.leaving.wait()
+    assert not sending.done()
+    server.may_leave.set()
+
+    assert await sending == 1
 
 
 async def test_one_click_ends_the_mails_and_a_look_does_not(

@@ -182,6 +182,26 @@ async def test_an_endpoint_that_takes_nothing_is_switched_off(  # noqa: PLR0917
     assert (await ann.ask("POST", f"/v1/webhooks/{made['endpoint_id']}/enable")).status_code == 204
 
 
+async def test_a_feed_that_never_rests_keeps_no_session_untold(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one account waits for does not queue behind what all of them are told."""
+    looked = asyncio.Event()
+
+    async def endless(_: object) -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def tell(_: object) -> int:
+        looked.set()
+        return 0
+
+    monkeypatch.setattr("cloudapi.courier.hand_on", endless)
+    monkeypatch.setattr("cloudapi.courier.tell_ended", tell)
+    async with courier(settings), asyncio.timeout(10):
+        await looked.wait()
+
+
 async def test_a_strangers_things_are_not_there(replica: Replica, receiver: Receiver) -> None:
     """Ownership in SQL: every id of another account is the same 404, or an empty list, and nothing changes."""
     ann, eve = await make_person(replica, tier=Tier.PRO), await make_person(replica, "eve@example.org", Tier.PRO)
