@@ -29,7 +29,7 @@ from agent.llm.gateway import Gateway
 from agent.store.db import Store
 from agent.store.experiments import freeze, load_frozen, load_past, load_summary, save_summary
 from agent.store.forecasts import load_forecasts, prune_forecasts
-from agent.store.markets import load_open_closing
+from agent.store.markets import has_markets, load_open_closing
 from agent.store.quotes import load_latest_quotes
 from sync.records import Market
 
@@ -211,7 +211,7 @@ class Predictor:
         markets, n_closing = await self._chosen(window, limit, options, ctx.now)
         markets = [market for market in markets if ctx.mine(market.market_key)]
         ctx.count(markets=len(markets), recorded=0, skipped=0, failed=0)
-        if not markets:
+        if not markets and await has_markets(self._store.reader):  # else a fresh install: nothing is wrong with it
             which = f"none of {n_closing} passes the gates of selection" if n_closing else "no open market closes"
             ctx.partial(f"{which} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC")
         models, track = self._models(ctx.job), await self._track(ctx.now)

@@ -124,6 +124,11 @@ ON CONFLICT (market_key) DO UPDATE SET
 """
 
 
+async def has_markets(reader: Reader) -> bool:
+    """Whether any collect has stored anything yet."""
+    return bool(await reader.fetch_value("SELECT EXISTS (SELECT 1 FROM markets)"))
+
+
 async def load_markets(reader: Reader, keys: Iterable[str]) -> dict[str, Market]:
     """Markets by key; unknown keys are absent."""
     rows = await reader.fetch(
