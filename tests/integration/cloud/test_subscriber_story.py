@@ -63,12 +63,12 @@ async def collected(edge: SessionEdge, owner) -> None:
 
 async def followed(replica, session, token) -> list[str]:
     """The states a session went through, seen from another replica."""
-    headers, states = {"authorization": f"Bearer {token}"}, []
+    headers = {"authorization": f"Bearer {token}"}
     async with replica.http.stream("GET", session["links"]["events"], headers=headers) as stream:
-        async for line in stream.aiter_lines():
-            if line.startswith("data: ") and "state" in (body := json.loads(line.removeprefix("data: "))):
-                states.append(body["state"])
-    return states
+        told = [
+            json.loads(line.removeprefix("data: ")) async for line in stream.aiter_lines() if line.startswith("data: ")
+        ]
+    return [body["state"] for body in told if "state" in body]
 
 
 async def test_from_registering_to_a_forecast_a_mail_and_a_signed_webhook(start_replica, dsns, owner, tmp_path, world):
