@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from agent import cli, settings
+from agent import cli, settings_faults
 from agent.jobs.table import TIMERS
 from agent.settings import Settings
 from agent.settings_tables import RetentionSettings, SelectionSettings
@@ -89,4 +89,4 @@ def test_tiers_are_documented_as_the_code_has_them():
 
 def test_the_edge_does_not_take_the_services_variables_for_misspelt_ones():
     """Both may run in one environment, as on a developer's machine."""
-    assert set(CloudSettings.model_fields) <= settings._OTHER_ENVIRONMENT | set(Settings.model_fields)
+    assert set(CloudSettings.model_fields) <= settings_faults.OTHER_ENVIRONMENT | set(Settings.model_fields)

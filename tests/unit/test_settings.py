@@ -49,7 +49,7 @@ def test_two_ways_to_the_cloud_are_a_fault_of_the_file(tmp_path):
 
 def test_a_cloud_address_without_its_key_is_a_fault_unless_the_service_has_it(tmp_path, monkeypatch):
     """An operator's command is handed no credential: it must not call missing what systemd keeps."""
-    monkeypatch.setattr("agent.settings._KEPT", tmp_path)
+    monkeypatch.setattr("agent.settings_faults._KEPT", tmp_path)
     assert faults(tmp_path, CLOUD) == KEYLESS
 
     (tmp_path / "cloud_key").write_text("")
