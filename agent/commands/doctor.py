@@ -41,9 +41,16 @@ def doctor(config: Path | None, as_json: bool, offline: bool, deep: bool, fix: b
 async def _findings(settings: Settings, config: Path | None, *, offline: bool, deep: bool) -> list[Finding]:
     from agent.app import VERSION, utc_now
     from agent.desk.base import ask
-    from agent.desk.doctor import AskStoreHealth
-    from agent.doctor import network, place, unit
+    from agent.desk.doctor import AskStoreHealth, AskStreamHere
+    from agent.doctor import journal, network, place, unit
+    from agent.doctor.lineage import StreamHere
     from agent.log import Redactor
+
+    async def look() -> StreamHere | None:
+        try:
+            return await ask(settings, AskStreamHere(), clock=utc_now)
+        except OddsdError:
+            return None
 
     found = [
         good("D01", "configuration", f"host {settings.host_id}, data in {settings.data_dir}"),
@@ -52,9 +59,11 @@ async def _findings(settings: Settings, config: Path | None, *, offline: bool, d
         place.space(settings),
         place.flushing(settings),
         place.sqlite_version(),
+        place.ballast(settings),
         await asyncio.to_thread(unit.running, settings),
         place.time_source(),
         *await asyncio.to_thread(unit.unit),
+        *await asyncio.to_thread(journal.journal),
         place.versions(VERSION),
     ]
     try:
@@ -65,7 +74,7 @@ async def _findings(settings: Settings, config: Path | None, *, offline: bool, d
     if offline:
         found.append(skipped("D14", "network", "not asked: --offline"))
     else:
-        found += [*await network.cloud(settings), *await network.broker(settings)]
+        found += [*await network.cloud(settings, look), *await network.broker(settings)]
     redactor = Redactor(settings.secrets())
     clean = [msgspec.structs.replace(one, text=redactor.text(one.text)) for one in found]
     return sorted(clean, key=lambda one: one.id)

@@ -10,19 +10,22 @@ from typing import Any, ClassVar
 
 from agent.core.instants import from_ms, to_ms
 from agent.desk.base import Ask, Desk
+from agent.desk.rotate import BY_HAND
 from agent.doctor.findings import Finding, failed, good, skipped, warning
+from agent.doctor.lineage import StreamHere
 from agent.status.plant import PENDING_DEGRADED
 from agent.status.spans import counted, span
 from agent.store.db import APPLICATION_ID
-from agent.store.outbox import load_backlog
+from agent.store.outbox import load_backlog, load_stream
 from agent.store.tx import Reader
 
+_RECENT = timedelta(days=7)
 _CHECK_S = 300.0  # a quick_check of a large file on a slow card
 _EXPECTED = {"journal_mode": "wal", "application_id": APPLICATION_ID, "auto_vacuum": 2}
 
 
 class AskStoreHealth(Ask[list[Finding]], frozen=True, kw_only=True):
-    """D07, D08, D09, D13, D28."""
+    """D07, D08, D09, D13, D28, D31, D32."""
 
     verb: ClassVar[str] = "store_health"
     answer_type: ClassVar[Any] = list[Finding]
@@ -38,7 +41,27 @@ class AskStoreHealth(Ask[list[Finding]], frozen=True, kw_only=True):
             await _conservation(reader),
             await _pending(desk),
             await _cut_off(desk),
+            await _gaps(reader),
+            await _rotations(desk),
         ]
+
+
+class AskStreamHere(Ask[StreamHere | None], frozen=True, kw_only=True):
+    """Our side of D12."""
+
+    verb: ClassVar[str] = "stream_here"
+    answer_type: ClassVar[Any] = StreamHere | None
+
+    async def answer(self, desk: Desk) -> StreamHere | None:
+        """None where an empty database answers for one that is not there. Raises: StoreError."""
+        if desk.store.path != desk.settings.database_path:
+            return None
+        acked = await desk.store.reader.fetch_value(
+            "SELECT max(hi) FROM batches JOIN streams USING (stream_id)"
+            " WHERE streams.closed_at IS NULL AND acked_at IS NOT NULL"
+        )
+        stream = await load_stream(desk.store.reader)
+        return StreamHere(stream_id=stream.stream_id, last_seq=stream.last_seq, acked_seq=acked)
 
 
 async def _pragmas(desk: Desk) -> Finding:
@@ -113,3 +136,29 @@ async def _cut_off(desk: Desk) -> Finding:
         fix = "journalctl -u oddsd tells what ended it"
         return warning("D28", "unclean stops", f"{counted(n, 'run')} of the last day had been cut off", fix)
     return good("D28", "unclean stops", "no run of the last day was cut off")
+
+
+async def _gaps(reader: Reader) -> Finding:
+    """What the cloud lost when it was no longer held here, over all streams."""
+    row = await reader.fetch_one("SELECT count(*) AS n, sum(hi - lo + 1) AS n_rows, max(found_at) AS last FROM gaps")
+    if row is None or not row["n"]:
+        return good("D31", "gaps", "none was found")
+    text = f"{counted(row['n'], 'gap')}, {row['n_rows']:,} rows, the last found on {from_ms(row['last']):%Y-%m-%d}"
+    return warning("D31", "gaps", text, "oddsd audit lists them; only a backup of the cloud has them back")
+
+
+async def _rotations(desk: Desk) -> Finding:
+    """A stream begun anew by itself is safe, and tells of a copied, restored or broken file."""
+    reader = desk.store.reader
+    n_all = await reader.fetch_value("SELECT count(*) FROM streams WHERE closed_at IS NOT NULL")
+    last = await reader.fetch_one(
+        "SELECT closed_at, reason, count(*) OVER () AS n FROM streams WHERE closed_at >= ? AND reason IS NOT ?"
+        " ORDER BY closed_at DESC LIMIT 1",
+        (to_ms(desk.now - _RECENT), BY_HAND),
+    )
+    if last is None:
+        return good("D32", "rotations", f"none by itself in the last week, {n_all} closed streams in all")
+    text = f"{last['n']} in the last week, the last on {from_ms(last['closed_at']):%Y-%m-%d}: {last['reason']}"
+    return warning(
+        "D32", "rotations", text, "let only one machine use this file; after a restore it is as it should be"
+    )

@@ -13,7 +13,7 @@ from agent.desk.benchmark import (
     AskReport,
     AskSetBenchmark,
 )
-from agent.desk.doctor import AskStoreHealth
+from agent.desk.doctor import AskStoreHealth, AskStreamHere
 from agent.desk.forecasts import AskForecasts
 from agent.desk.jobs import AskDeadLetters, AskDrop, AskPause, AskResume
 from agent.desk.queue import AskQueue
@@ -39,6 +39,7 @@ QUESTIONS: tuple[type[Ask[Any]], ...] = (
     AskQueue,
     AskRotate,
     AskStoreHealth,
+    AskStreamHere,
     AskBackup,
     AskArbitrage,
     AskRuns,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiomqtt
 import asyncpg
 
+from agent.doctor import lineage
 from agent.doctor.findings import Finding, failed, good, skipped, unknown, warning
 from agent.settings import Settings
 from agent.status.broker import tls_context
@@ -24,7 +25,7 @@ _LIMIT_S = 5.0
 _EXPIRES_SOON = timedelta(days=14)
 _CLOUD = (
     ("D14", "cloud DNS"), ("D15", "cloud TCP"), ("D16", "cloud TLS"), ("D17", "cloud rights"),
-    ("D18", "cloud writable"),
+    ("D18", "cloud writable"), *lineage.NAMES,
 )  # fmt: skip
 _RIGHTS = """
 SELECT current_user AS who, pg_is_in_recovery() AS standby,
@@ -38,17 +39,18 @@ SELECT current_user AS who, pg_is_in_recovery() AS standby,
 """
 
 
-async def cloud(settings: Settings) -> list[Finding]:
-    """D14 to D18."""
+async def cloud(settings: Settings, look: lineage.Look) -> list[Finding]:
+    """D12, D14 to D20. `look` tells of our side of the stream."""
     if settings.database_url is None:
-        return [skipped(id_, name, "no cloud is configured") for id_, name in _CLOUD]
+        over = "no cloud is configured" if settings.cloud_url is None else "sent over HTTPS; oddsd audit compares"
+        return [skipped(id_, name, over) for id_, name in _CLOUD]
     url = settings.database_url.get_secret_value()
     host, port = urlsplit(url).hostname or "localhost", urlsplit(url).port or 5432
     found = [await _resolves(host, port)]
     if found[-1].fix is None:
         found.append(await _connects(host, port))
     if found[-1].fix is None:
-        found += await _signs_in(url)
+        found += await _signs_in(url, look)
     seen = {one.id for one in found}
     late = [skipped(id_, name, "see the line above") for id_, name in _CLOUD if id_ not in seen]
     return sorted([*found, *late], key=lambda one: one.id)
@@ -75,18 +77,18 @@ async def _connects(host: str, port: int) -> Finding:
     return good("D15", "cloud TCP", f"{host}:{port} answers in {took_ms:.0f} ms")
 
 
-async def _signs_in(url: str) -> list[Finding]:
+async def _signs_in(url: str, look: lineage.Look) -> list[Finding]:
     try:
-        async with asyncio.timeout(2 * _LIMIT_S):
-            connection = await asyncpg.connect(url, timeout=_LIMIT_S)
-            try:
-                (row,), expiry = await connection.fetch(_RIGHTS), _expiry(connection)
-            finally:
-                await connection.close(timeout=_LIMIT_S)
+        connection = await asyncpg.connect(url, timeout=_LIMIT_S)
+        try:
+            (row,), expiry = await connection.fetch(_RIGHTS, timeout=_LIMIT_S), _expiry(connection)
+            compared = await lineage.compare(connection, look)
+        finally:
+            await connection.close(timeout=_LIMIT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
         why = f"sign-in: {type(exc).__name__}: {str(exc).partition(chr(10))[0]}"
         return [failed("D17", "cloud rights", why, "check database_url and the role edge_ingest")]
-    return [_tls(bool(row["tls"]), expiry), _rights(row), _writable(row)]
+    return [_tls(bool(row["tls"]), expiry), _rights(row), _writable(row), *compared]
 
 
 def _expiry(connection: Any) -> datetime | None:

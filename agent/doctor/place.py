@@ -17,6 +17,7 @@ from agent.settings import Settings
 from agent.status.plant import DISK_CRITICAL_BYTES, DISK_DEGRADED_BYTES
 from agent.status.spans import size
 from agent.status.timesync import synchronised
+from agent.store.ballast import BALLAST_BYTES, NAME, low_on_room
 
 # A copy of the database on these is a copy in memory, on another machine, or of a lower layer.
 _UNFIT = frozenset({"tmpfs", "ramfs", "overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "fuse.sshfs"})
@@ -94,6 +95,25 @@ def sqlite_version() -> Finding:
     if sqlite3.sqlite_version_info >= _WAL_RESET_FIXED:
         return good(id_, name, sqlite3.sqlite_version)
     return good(id_, name, f"{sqlite3.sqlite_version}; its WAL-reset fault needs a second checkpointer, there is none")
+
+
+def ballast(settings: Settings) -> Finding:
+    """D10: the room that is given up when the disk is full is held, and not only named."""
+    id_, name, folder = "D10", "ballast", settings.data_dir
+    try:
+        held = (folder / NAME).stat().st_blocks * 512
+    except FileNotFoundError:
+        if not settings.database_path.exists():
+            return skipped(id_, name, "there is no database yet")
+        if low_on_room(folder):
+            return warning(id_, name, "not there, and the disk has no room for it", "free space; see D04")
+        return warning(id_, name, "not there", "start the daemon; it makes it again within its next rounds")
+    except OSError as exc:
+        return unknown(id_, name, f"{folder}: {exc.strerror}", "run as the daemon's user, or with sudo")
+    if held < BALLAST_BYTES:
+        fix = f"delete {folder / NAME}, the daemon makes it again; a disk that compresses holds none"
+        return warning(id_, name, f"holds {size(held)} of {size(BALLAST_BYTES)}", fix)
+    return good(id_, name, f"{size(held)} held")
 
 
 def time_source() -> Finding:

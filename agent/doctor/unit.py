@@ -1,5 +1,6 @@
 """The checks of the systemd unit and of the running process. Skipped in words where there is no systemd."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,12 @@ _UNIT = "oddsd.service"
 _LIMIT_S = 10.0
 _EXPOSURE = 1.5  # of systemd-analyze's ten; OPS1 asks for it
 _MOST_RESTARTS = 3
+_CGROUP = Path("/sys/fs/cgroup/cgroup.controllers")
+# Directives of our unit, and the systemd that first knew them: an older one says so once in its log and goes on.
+_SINCE = {
+    "RestrictSUIDSGID": 242, "ProtectHostname": 242, "OOMPolicy": 243, "ProtectKernelLogs": 244, "ProtectClock": 245,
+    "ProtectProc": 247, "PrivateIPC": 248,
+}  # fmt: skip
 
 
 def running(settings: Settings) -> Finding:
@@ -35,15 +42,15 @@ def running(settings: Settings) -> Finding:
 
 
 def unit() -> list[Finding]:
-    """D24, D25."""
-    names = (("D24", "hardening"), ("D25", "restarts"))
+    """D24, D25, D26."""
+    names = (("D24", "hardening"), ("D25", "restarts"), ("D26", "systemd"))
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         return [skipped(id_, name, "systemd does not run here") for id_, name in names]
-    shown = _said("systemctl", "show", _UNIT, "-p", "LoadState,NRestarts,WatchdogUSec,Type")
+    shown = _said("systemctl", "show", _UNIT, "-p", "LoadState,NRestarts,WatchdogUSec,Type,MemoryMax")
     values = dict(line.partition("=")[::2] for line in shown.splitlines())
     if values.get("LoadState") != "loaded":
         return [skipped(id_, name, f"{_UNIT} is not installed") for id_, name in names]
-    return [_hardening(), _restarts(values)]
+    return [_hardening(), _restarts(values), features(_said("systemctl", "--version"), values, _controllers())]
 
 
 def _hardening() -> Finding:
@@ -66,6 +73,37 @@ def _restarts(values: dict[str, str]) -> Finding:
     if n > _MOST_RESTARTS:
         return warning("D25", "restarts", f"{n} restarts, watchdog {watchdog}", "journalctl -u oddsd tells why")
     return good("D25", "restarts", f"{n} restarts, watchdog {watchdog}")
+
+
+def features(version: str, values: dict[str, str], controllers: frozenset[str] | None) -> Finding:
+    """D26: what our unit asks for against what this systemd and this kernel have, and what is used of it. Pure.
+
+    Args:
+        version: as `systemctl --version` prints it.
+        controllers: cgroup v2's; None where they cannot be read.
+    """
+    id_, name, found = "D26", "systemd", re.match(r"systemd (\d+)", version)
+    if found is None:
+        return unknown(id_, name, "systemctl does not tell its version", "run systemctl --version by hand")
+    number = int(found[1])
+    lacks = [f"{word} (since {since})" for word, since in _SINCE.items() if number < since]
+    if controllers is not None and "memory" not in controllers:
+        lacks.append("memory limits (no memory controller)")
+    unused = [] if values.get("Type") == "notify" else ["readiness (Type=notify)"]
+    if values.get("MemoryMax", "infinity") == "infinity":
+        unused.append("a memory limit (MemoryMax)")
+    told = [f"{what}: {', '.join(words)}" for what, words in (("not available", lacks), ("not used", unused)) if words]
+    if not told:
+        return good(id_, name, f"{number} has and uses all the unit asks for")
+    fix = "use the project's unit" if unused else "a newer system; cgroup_enable=memory on the kernel's command line"
+    return warning(id_, name, f"{number}; {'; '.join(told)}", fix)
+
+
+def _controllers() -> frozenset[str] | None:
+    try:
+        return frozenset(_CGROUP.read_text(encoding="ascii").split())
+    except OSError:  # cgroup v1, or hidden
+        return None
 
 
 def _said(*command: str) -> str:

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import re
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from agent.doctor import network, place
+from agent.doctor import journal, network, place, unit
 from agent.doctor.findings import Verdict, exit_code, failed, good, render, skipped, unknown, warning
 from agent.settings import load_settings
 from agent.settings_origins import load_effective
+from agent.store.ballast import BALLAST_BYTES, NAME, ensure_ballast
 from tests.conftest import PLAIN_NAMES
 from tests.demo.processes import BIN, clean_environment
 from tests.e2e.edge import Edge
 from tests.fakes.mosquitto import Mosquitto, needs_mosquitto
 from tests.fakes.process import free_port
 
+ROOT = Path(__file__).resolve().parents[2]
 QUIET = "".join(
     f"[jobs.{job}]\nenabled = false\n" for job in ("collect", "analyse", "benchmark", "predict", "pairs", "arbitrage")
 )
@@ -28,6 +32,9 @@ async def oddsd(*arguments: object, **environment: str) -> tuple[int, str]:
     )  # fmt: skip
     out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
+
+
+DOCUMENTED = set(re.findall(r"^\| (D\d\d) \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE))
 
 
 def settings_of(folder, **values):
@@ -67,6 +74,8 @@ async def test_a_house_without_a_daemon_is_examined(tmp_path):
     lines = re.findall(r"^(D\d\d)  (\S+)", text, re.MULTILINE)
     assert [id_ for id_, _ in lines] == sorted({id_ for id_, _ in lines})
     verdicts = dict(lines)
+    assert set(verdicts) == DOCUMENTED
+    assert verdicts["D12"] == "--"
     assert verdicts["D07"] == verdicts["D08"] == verdicts["D09"] == "ok"
     assert verdicts["D11"] == "WARN"
     assert code == 1
@@ -99,6 +108,109 @@ async def test_a_hole_in_the_outbox_is_found(tmp_path, store, clock):
         await tx.execute("UPDATE streams SET next_seq = next_seq + 5")
 
     assert by_id(await AskStoreHealth().answer(desk))["D09"] is Verdict.FAILED
+
+
+async def test_what_the_cloud_lost_and_streams_begun_anew_are_told(tmp_path, store, clock):
+    """Both pass without a word on the screen; a rotation asked for by hand, or of long ago, is no news."""
+    from agent.core.instants import to_ms
+    from agent.desk.base import Desk
+    from agent.desk.doctor import AskStoreHealth
+    from agent.desk.rotate import AskRotate
+
+    desk = Desk(store, settings_of(tmp_path), clock.now)
+    await AskRotate().answer(desk)
+    before = by_id(await AskStoreHealth().answer(desk))
+    async with store.write() as tx:
+        await tx.execute("INSERT INTO gaps (stream_id, lo, hi, found_at) VALUES ('s', 3, 7, ?)", (to_ms(clock.now),))
+    await AskRotate(reason="another copy of this buffer has spoken since").answer(desk)
+    found = {one.id: one for one in await AskStoreHealth().answer(desk)}
+    later = by_id(await AskStoreHealth().answer(Desk(store, desk.settings, clock.now + timedelta(days=8))))
+
+    assert (before["D31"], before["D32"]) == (Verdict.GOOD, Verdict.GOOD)
+    assert found["D31"].verdict is found["D32"].verdict is Verdict.WARNING
+    assert "1 gap, 5 rows" in found["D31"].text
+    assert "another copy" in found["D32"].text
+    assert (later["D31"], later["D32"]) == (Verdict.WARNING, Verdict.GOOD)
+
+
+async def test_our_side_of_the_stream_is_told_for_comparison(tmp_path, store, clock):
+    """Given and receipted; a database that is not there has no side to tell."""
+    from agent.desk.base import Desk
+    from agent.desk.doctor import AskStreamHere
+    from tests.factories import make_market
+
+    settings = settings_of(tmp_path, data_dir=str(tmp_path))
+    for number in range(3):
+        async with store.write() as tx:
+            tx.emit(make_market(market_key=f"kalshi:M{number}"))
+    async with store.write() as tx:
+        await tx.execute("UPDATE batches SET acked_at = 1 WHERE lo <= 2")
+    told = await AskStreamHere().answer(Desk(store, settings, clock.now))
+
+    assert told is not None
+    assert (told.last_seq, told.acked_seq) == (3, 2)
+    elsewhere = settings_of(tmp_path, data_dir=str(tmp_path / "other"))
+    assert await AskStreamHere().answer(Desk(store, elsewhere, clock.now)) is None
+
+
+def test_the_ballast_must_hold_its_room(tmp_path):
+    """A sparse file of the right length gives nothing back when the disk is full."""
+    settings = settings_of(tmp_path, data_dir=str(tmp_path))
+    assert place.ballast(settings).verdict is Verdict.SKIPPED
+    settings.database_path.touch()
+    assert place.ballast(settings).verdict is Verdict.WARNING
+    with (tmp_path / NAME).open("wb") as file:
+        file.truncate(BALLAST_BYTES)
+    assert place.ballast(settings).verdict is Verdict.WARNING
+    (tmp_path / NAME).unlink()
+    if ensure_ballast(tmp_path):
+        assert place.ballast(settings).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "controllers", "verdict", "word"),
+    [
+        ("systemd 252 (252.39-1)", "notify", {"cpu", "memory"}, Verdict.GOOD, "252"),
+        ("systemd 247 (247.3-7)", "notify", {"memory"}, Verdict.WARNING, "PrivateIPC (since 248)"),
+        ("systemd 252", "notify", {"cpu"}, Verdict.WARNING, "no memory controller"),
+        ("systemd 252", "notify", None, Verdict.GOOD, "252"),
+        ("systemd 252", "simple", {"memory"}, Verdict.WARNING, "not used: readiness"),
+        ("", "notify", {"memory"}, Verdict.UNKNOWN, "version"),
+    ],
+)
+def test_what_the_unit_asks_for_is_held_against_the_system(version, kind, controllers, verdict, word):
+    """An old systemd ignores what it does not know, and a board without the memory controller every limit."""
+    had = None if controllers is None else frozenset(controllers)
+    found = unit.features(version, {"Type": kind, "MemoryMax": "524288000"}, had)
+    assert (found.id, found.verdict) == ("D26", verdict)
+    assert word in found.text
+
+
+def test_every_directive_held_against_the_system_is_in_the_unit():
+    """A check of what the unit no longer asks for would warn about nothing."""
+    text = (ROOT / "systemd" / "oddsd.service").read_text()
+    assert all(re.search(rf"^{word}=", text, re.MULTILINE) for word in [*unit._SINCE, "MemoryMax"])
+
+
+def test_the_days_log_tells_of_clock_jumps_and_of_its_own_size():
+    """Words that are no JSON are passed over; a log nobody can read is no quiet day."""
+    quiet = ["Started oddsd.service.", '{"action": "run_ended", "job": "clock_jumped"}']
+    jumped = [*quiet, '{"action": "clock_jumped", "jumped_s": 3600.0}', '{"action": "clock_jumped", "jumped_s": -12.0}']
+
+    assert by_id(journal.read(quiet)) == {"D29": Verdict.GOOD, "D30": Verdict.GOOD}
+    rate, jumps = journal.read(jumped)
+    assert "4 lines" in rate.text
+    assert jumps.verdict is Verdict.WARNING
+    assert "2 in the last day, the last by -12 s" in jumps.text
+    assert by_id(journal.read(quiet * 30_000))["D29"] is Verdict.WARNING
+    for one in journal.read([]):
+        assert one.verdict is Verdict.UNKNOWN
+        assert one.text.startswith("not recorded")
+
+
+def test_the_jump_that_is_looked_for_is_the_one_that_is_logged():
+    """The log's word and the doctor's are one."""
+    assert 'action="clock_jumped", jumped_s=' in (ROOT / "agent" / "jobs" / "clock.py").read_text()
 
 
 def test_secrets_in_a_file_everybody_reads_are_a_failure(tmp_path):
@@ -136,7 +248,11 @@ async def test_the_first_thing_wrong_on_the_way_is_named(tmp_path):
     port = free_port()
     settings = settings_of(tmp_path, database_url=f"postgresql://x:y@127.0.0.1:{port}/z")
 
-    found = by_id(await network.cloud(settings))
+    async def look() -> None:
+        return None
+
+    found = by_id(await network.cloud(settings, look))
+    assert {found[id_] for id_ in ("D12", "D18", "D19", "D20")} == {Verdict.SKIPPED}
     assert (found["D14"], found["D15"], found["D16"], found["D17"]) == (
         Verdict.GOOD, Verdict.FAILED, Verdict.SKIPPED, Verdict.SKIPPED,
     )  # fmt: skip
