@@ -4,8 +4,8 @@
 BIN := .venv/bin
 PYTHON ?= python3
 READY := .venv/.ready
-# Tests wait more than they reckon: twice as many processes as the smallest machine has cores.
-JOBS ?= 4
+# Tests wait more than they reckon: one process more than the smallest machine has cores.
+JOBS ?= 3
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16

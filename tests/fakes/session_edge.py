@@ -4,7 +4,7 @@ The cloud is a real PostgreSQL, the model a local service; nothing else of the h
 """
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
@@ -59,10 +59,13 @@ class SessionEdge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        open_ones = set(self._tasks)
+        while (
+            open_ones
+        ):  # once is not always enough: wait_for of Python 3.11, inside drivers, can swallow a cancellation
+            for task in open_ones:
+                task.cancel()
+            _, open_ones = await asyncio.wait(open_ones, timeout=2)
         await self._stack.aclose()
 
     async def save(self, markets: list[Market], quotes: list[Quote]) -> None:
