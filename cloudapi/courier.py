@@ -106,8 +106,9 @@ class Courier:
                         await _rest(stop, LOOK_S)
             finally:
                 worker.cancel()  # procrastinate's way to be stopped: it lets its tasks end
-                with suppress(asyncio.CancelledError):
-                    await worker
+                await asyncio.wait({worker})
+                if not worker.cancelled():
+                    worker.result()
 
     def _make_app(self) -> App:
         dsn = self._settings.database_url.get_secret_value()

@@ -6,7 +6,6 @@ knows about itself is in `state`, for people. It reads no clock but the one it i
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from sync.batch import Batch
 from sync.errors import BatchRefused, SinkHeld, TransportError
 from sync.protocol import Hello, Lineage, Receipt, Result, Session, Transport, Welcome
 from sync.records import SCHEMA_VERSION
+from sync.waiting import first_of
 
 BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 300.0
@@ -218,9 +218,9 @@ class Sender:
         """Sleep until new data is sealed (not before floor_s), a stop, or the timeout."""
         self.state.wakes_at = self._clock() + timedelta(seconds=timeout_s)
         if floor_s:
-            await _first_of(floor_s, self._stop, self._hurry)
+            await first_of(floor_s, self._stop, self._hurry)
         if not (self._stop.is_set() or self._hurry.is_set()) and timeout_s > floor_s:
-            await _first_of(timeout_s - floor_s, self._stop, self._hurry, self._outbox.sealed)
+            await first_of(timeout_s - floor_s, self._stop, self._hurry, self._outbox.sealed)
         self._outbox.sealed.clear()
         self._hurry.clear()
         self.state.wakes_at = None
@@ -232,15 +232,3 @@ class Sender:
                 log.info("cloud connected", action="cloud_connected")
             self.state.link, self.state.since = link, now
         self.state.beat_at, self.state.last_error, self.state.advice = now, error, advice
-
-
-async def _first_of(timeout_s: float, *events: asyncio.Event) -> None:
-    """Wait for the first of several events, at most timeout_s."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*waits, return_exceptions=True)

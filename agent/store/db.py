@@ -217,11 +217,9 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         )
         empty = not await _value(connection, "SELECT count(*) FROM sqlite_schema")
     except sqlite3.DatabaseError as exc:
-        if exc.sqlite_errorname != "SQLITE_NOTADB":
-            raise  # a device or a file that is broken is no file of another program
-        if getattr(exc, "sqlite_errorname", "").startswith(_DAMAGED):
-            raise StoreBroken(f"store {path}: not a database of ours: {exc}", advice=_RECOVER) from exc
-        raise SchemaMismatch(f"store {path}: not a database of ours: {exc}") from exc
+        if not getattr(exc, "sqlite_errorname", "").startswith(_DAMAGED):
+            raise  # a device that cannot be read says nothing about the file
+        raise StoreBroken(f"store {path}: not a database of ours: {exc}", advice=_RECOVER) from exc
     if not empty and found != APPLICATION_ID:
         raise SchemaMismatch(f"store {path}: a database of another program (application_id {found:#x})")
     if version > newest:

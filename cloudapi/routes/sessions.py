@@ -9,8 +9,7 @@ ends with the session.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -33,6 +32,7 @@ from cloudapi.routes.predictions import may_read_predictions
 from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, Limit
 from cloudapi.services import AnyRequest, Services, Wired
 from cloudapi.sessions import Session
+from sync.waiting import first_of
 
 MOST_STREAMS = 5  # of one account on one replica
 HEARTBEAT_S = 15.0  # proxies close what is silent for a minute; a look, should a notification have been lost
@@ -248,24 +248,12 @@ class SessionStream(Response[bytes]):
                 return
             if not told:
                 yield HEARTBEAT
-            await _first(HEARTBEAT_S, bell.wait, services.stopping.wait)
+            await first_of(HEARTBEAT_S, bell, services.stopping)
 
 
 def _encoded(name: str, body: msgspec.Struct, number: int | None) -> bytes:
     place = b"" if number is None else b"id: %d\n" % number
     return place + b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(body) + b"\n\n"
-
-
-async def _first(timeout_s: float, *waits: Callable[[], Awaitable[Any]]) -> None:
-    """Until the first of these is over, at most so long."""
-    tasks = [asyncio.ensure_future(wait()) for wait in waits]
-    try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_gone(receive: Receive, bell: asyncio.Event) -> None:

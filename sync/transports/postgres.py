@@ -170,10 +170,9 @@ class PostgresSession:
         finally:
             if not task.done():
                 self._connection.terminate()
-                with contextlib.suppress(
-                    OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
-                ):
-                    await task
+                await asyncio.wait({task}, timeout=1)  # the driver ends it as the socket goes
+                if task.done() and not task.cancelled():
+                    task.exception()  # looked at: nobody else will
 
 
 def pinned(ca_file: str, name: str | None) -> ssl.SSLContext:

@@ -59,13 +59,9 @@ class SessionEdge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        open_ones = set(self._tasks)
-        while (
-            open_ones
-        ):  # once is not always enough: wait_for of Python 3.11, inside drivers, can swallow a cancellation
-            for task in open_ones:
-                task.cancel()
-            _, open_ones = await asyncio.wait(open_ones, timeout=2)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
 
     async def save(self, markets: list[Market], quotes: list[Quote]) -> None:
