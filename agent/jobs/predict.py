@@ -208,10 +208,10 @@ class Predictor:
         self, ctx: RunContext, slot: datetime, window: Window, limit: int, options: PredictOptions
     ) -> None:
         await self.assert_frozen()
-        markets, n_closing = await self._chosen(window, limit, options, ctx.now)
-        markets = [market for market in markets if ctx.mine(market.market_key)]
+        chosen, n_closing = await self._chosen(window, limit, options, ctx.now)
+        markets = [market for market in chosen if ctx.mine(market.market_key)]
         ctx.count(markets=len(markets), recorded=0, skipped=0, failed=0)
-        if not markets and await has_markets(self._store.reader):  # else a fresh install: nothing is wrong with it
+        if not chosen and await has_markets(self._store.reader):  # else a fresh install: nothing is wrong with it
             which = f"none of {n_closing} passes the gates of selection" if n_closing else "no open market closes"
             ctx.partial(f"{which} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC")
         models, track = self._models(ctx.job), await self._track(ctx.now)

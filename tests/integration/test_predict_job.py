@@ -1,5 +1,6 @@
 """Predict, end to end: a window of markets, every experiment, one sound record."""
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,8 @@ from agent.store.markets import save_markets
 from agent.store.outbox import load_backlog
 from agent.store.predictions import append_predictions, load_blind_forecasts, load_head, load_record
 from agent.store.quotes import save_quotes
+from sync.duty import Duty, owner
+from sync.protocol import View
 from tests.factories import NOON, make_market, make_prediction, make_quote
 from tests.fakes.groq import GroqServer
 from tests.unit.experiments.test_registry import make_experiment
@@ -50,13 +53,14 @@ def save(store):
 def predict(store, groq, clock):
     """Run the job once, with a runner and gateway of its own, as a fresh process would."""
 
-    async def run(*, experiments=None, options=DEFAULTS, job=DAILY, **over):
+    async def run(*, experiments=None, options=DEFAULTS, job=DAILY, duty=None, **over):
         registry = Registry.load(PLAIN) if experiments is None else Registry(experiments)
         async with Gateway(store, GatewayOptions(**{"api_key": "k", "base_url": groq.url, **over})) as gateway:
             predictor = Predictor(store, registry, gateway, options)
             jobs = {DAILY: predictor.daily, BATCH: predictor.batch}
             specs = [JobSpec(name=n, run=j, schedule="0 7 * * *", missed="all", timeout_s=60) for n, j in jobs.items()]
             runner = Runner(store, clock, specs, {}, jitter=lambda: 0.0)
+            runner.duty = duty or runner.duty
             return await runner.run(job, clock.now, "hand")
 
     return run
@@ -214,6 +218,19 @@ async def test_an_empty_window_is_told(store, save, predict):
 
     assert (result.state, result.counts["markets"]) == ("partial", 0)
     assert result.reason == "no open market closes between 2026-11-28 00:00 and 2026-11-29 00:00 UTC"
+
+
+async def test_a_host_whose_share_of_the_window_is_empty_has_no_fault(save, predict):
+    """Another host forecasts these markets: an alarm here would never end."""
+    await save()
+    members = ("home", "other")
+    duty = Duty(next(host for host in members if host != owner(KEYS[0], members)))
+    duty.note(View(view_no=1, members=members, settled=True, alone=False), time.monotonic())
+    await save(KEYS[1:], close_time=A_WEEK_ON + timedelta(days=9))
+
+    result = await predict(duty=duty)
+
+    assert (result.state, result.counts["markets"], result.reason) == ("ok", 0, None)
 
 
 @pytest.mark.parametrize(
