@@ -205,12 +205,12 @@ def _bare(source: Path, target: Path) -> float:
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
         "CREATE TABLE m (k TEXT UNIQUE, v TEXT, s TEXT, e TEXT, t INTEGER, d BLOB, c INTEGER, body BLOB);"
         "CREATE TABLE q (m INTEGER, at INTEGER, bid REAL, ask REAL, last REAL, mid REAL, v REAL, o REAL, l REAL,"
-        " PRIMARY KEY (m, at)) WITHOUT ROWID;"
+        " age REAL, PRIMARY KEY (m, at)) WITHOUT ROWID;"
     )
     began = time.perf_counter()
     bare.execute("BEGIN IMMEDIATE")
     bare.executemany(f"INSERT INTO m VALUES ({', '.join('?' * 8)})", described)
-    bare.executemany(f"INSERT INTO q VALUES ({', '.join('?' * 9)})", quotes)
+    bare.executemany(f"INSERT INTO q VALUES ({', '.join('?' * 10)})", quotes)
     bare.execute("COMMIT")
     took = time.perf_counter() - began
     bare.close()
