@@ -1,6 +1,6 @@
 # Every command of a developer's day, one line each. `make demo` and `make test` need nothing but this checkout.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e faults wheelhouse bench bench-cloud match-report pattern-report scoring-report env-example lint fmt lock clean
+.PHONY: help setup demo test unit fuzz e2e faults wheelhouse bench bench-cloud match-report pattern-report scoring-report env-example lint fmt lock clean
 BIN := .venv/bin
 PYTHON ?= python3
 READY := .venv/.ready
@@ -24,6 +24,9 @@ test: setup lint ## everything but the machine tests
 
 unit: $(READY) ## the pure tests alone: seconds
 	$(BIN)/pytest -q tests/unit
+
+fuzz: $(READY) ## the property tests with cases nobody has seen yet (a failure prints how to see it again)
+	HYPOTHESIS_PROFILE=random $(BIN)/pytest -n $(JOBS) --dist worksteal -m hypothesis
 
 faults: setup ## sync under every fault of docs/faults.md, with a table; JSON in .bench/ (SEEDS=20 how many of each; needs root for some)
 	@sh .ci/setup faults

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from agent.store.db import Store
+
+# The same cases in each run: what was green here is green there. `make fuzz` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random", max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
 PLAIN_NAMES = ("GROQ_API_KEY", "GROQ_BASE_URL", "AI_MODEL", "AI_ANALYSIS_ENABLED", "DATABASE_URL", "REDIS_URL",

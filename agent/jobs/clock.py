@@ -146,7 +146,11 @@ class JobClock:
         self._paused.add(spec.name)
         if spec.name not in self._last:
             last = await ledger.load_last_slot(self._runner.store.reader, spec.name, now)
-            self._last[spec.name] = last or min(pause.paused_at, now)
+            self._last[spec.name] = last or await self._save_first_look(spec.name, min(pause.paused_at, now))
+
+    async def _save_first_look(self, name: str, at: datetime) -> datetime:
+        await self._runner.write(lambda tx: ledger.save_first_look(tx, name, at))
+        return at
 
     def _pause_s(self) -> float:
         until_next = min((slot - self._clock() for slot in self.next_due().values()), default=timedelta.max)
@@ -166,7 +170,12 @@ class JobClock:
             why = "still running" if busy else "paused" if spec.name in self._paused else "nobody was looking"
             await self._save_missed(spec.name, missed, why, now)
         self._paused.discard(spec.name)
-        self._last[spec.name] = max([*missed, *run], default=looked if last is None else min(last, now))
+        if dealt := [*missed, *run]:
+            self._last[spec.name] = max(dealt)
+        elif last is None:
+            self._last[spec.name] = await self._save_first_look(spec.name, looked)
+        else:
+            self._last[spec.name] = min(last, now)
         if run:
             self._late[spec.name] = self._draw(spec)
             self._start(group, spec.name, run, "timer")

@@ -19,6 +19,8 @@ from agent.store.tx import Reader, Row, Tx
 Trigger = Literal["timer", "hand", "once", "recovery"]
 RunState = Literal["running", "ok", "partial", "failed", "missed"]
 
+_FIRST_LOOK = "first_look:"  # and the job's name
+
 ASKED_BY_A_PERSON: tuple[Trigger, ...] = ("hand", "once")
 
 
@@ -87,17 +89,14 @@ async def begin(tx: Tx, job: str, slot: datetime | None, trigger: Trigger, *, no
 
     A slot that went well is over. One that failed, or only partly worked, is begun again when a person or the
     recovery asks; one still marked running belongs to a process that died, so only the recovery takes it. One that
-    was missed never ran and is free.
+    was missed never ran and is free: what was written down of it lies beside it.
 
     Args:
         slot: None takes `now`, or the first free millisecond after it.
     Returns: the run, and whether it is now this caller's to do.
     """
-    slot_ms = to_ms(slot or now)
+    slot_ms = to_ms(slot) if slot else await _free_ms(tx, job, to_ms(now))
     row = await _run_at(tx, job, slot_ms)
-    while slot is None and row is not None:
-        slot_ms += 1
-        row = await _run_at(tx, job, slot_ms)
     if row is None:
         await tx.execute(
             "INSERT INTO job_runs (run_id, job, slot, trigger, state, started_at) VALUES (?, ?, ?, ?, 'running', ?)",
@@ -105,8 +104,8 @@ async def begin(tx: Tx, job: str, slot: datetime | None, trigger: Trigger, *, no
         )
     elif _may_begin_again(row["state"], trigger):
         await tx.execute(
-            "UPDATE job_runs SET state = 'running', attempt = attempt + (state <> 'missed'), started_at = ?,"
-            " ended_at = NULL, counts = NULL, reason = NULL WHERE run_id = ?",
+            "UPDATE job_runs SET state = 'running', attempt = attempt + 1, started_at = ?, ended_at = NULL,"
+            " counts = NULL, reason = NULL WHERE run_id = ?",
             (to_ms(now), row["run_id"]),
         )
     else:
@@ -116,12 +115,18 @@ async def begin(tx: Tx, job: str, slot: datetime | None, trigger: Trigger, *, no
 
 def _may_begin_again(state: RunState, trigger: Trigger) -> bool:
     return {
-        "missed": True,
+        "missed": False,
         "running": trigger == "recovery",
         "failed": trigger != "timer",
         "partial": trigger != "timer",
         "ok": False,
     }[state]
+
+
+async def _free_ms(reader: Reader, job: str, slot_ms: int) -> int:
+    while await _run_at(reader, job, slot_ms) is not None:
+        slot_ms += 1
+    return slot_ms
 
 
 async def _run_at(reader: Reader, job: str, slot_ms: int) -> Row | None:
@@ -159,11 +164,24 @@ async def finish(tx: Tx, run: Run) -> None:
 
 
 async def save_missed(tx: Tx, job: str, slot: datetime, *, n_slots: int, reason: str, now: datetime) -> None:
-    """One row for a stretch of slots that nobody will run, at the newest of them."""
+    """One row for a stretch of slots that nobody will run, a moment after the newest of them.
+
+    Not at it: a clock that is set back may bring that slot again, and its run must not take the stretch's place.
+    """
+    at = await _free_ms(tx, job, to_ms(slot) + 1)
     await tx.execute(
         "INSERT INTO job_runs (run_id, job, slot, trigger, state, started_at, ended_at, counts, reason)"
-        " VALUES (?, ?, ?, 'timer', 'missed', ?, ?, ?, ?) ON CONFLICT (job, slot) DO NOTHING",
-        (str(uuid_utils.uuid7()), job, to_ms(slot), to_ms(now), to_ms(now), json.dumps({"missed": n_slots}), reason),
+        " VALUES (?, ?, ?, 'timer', 'missed', ?, ?, ?, ?)",
+        (str(uuid_utils.uuid7()), job, at, to_ms(now), to_ms(now), json.dumps({"missed": n_slots}), reason),
+    )
+
+
+async def save_first_look(tx: Tx, job: str, at: datetime) -> None:
+    """From when on a job that never ran owes its slots: without it a restart would forgive those before it."""
+    await tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        " WHERE CAST(excluded.value AS INTEGER) < CAST(value AS INTEGER)",
+        (_FIRST_LOOK + job, str(to_ms(at))),
     )
 
 
@@ -176,9 +194,14 @@ async def load_results(reader: Reader, job: str, keys: Iterable[str]) -> dict[st
 
 
 async def load_last_slot(reader: Reader, job: str, now: datetime) -> datetime | None:
-    """The newest slot the timer has dealt with. One from the future (a clock that was wrong) does not count."""
+    """The newest slot the timer has dealt with, or its first look at a job that never ran.
+
+    One from the future (a clock that was wrong) does not count.
+    """
     slot_ms = await reader.fetch_value(
-        "SELECT max(slot) FROM job_runs WHERE job = ? AND trigger = 'timer' AND slot <= ?", (job, to_ms(now))
+        "SELECT max(at) FROM (SELECT slot AS at FROM job_runs WHERE job = :job AND trigger = 'timer' AND slot <= :now"
+        " UNION ALL SELECT CAST(value AS INTEGER) FROM meta WHERE key = :first AND CAST(value AS INTEGER) <= :now)",
+        {"job": job, "now": to_ms(now), "first": _FIRST_LOOK + job},
     )
     return None if slot_ms is None else from_ms(slot_ms)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.errors import StoreError
-from agent.jobs import ledger
+from agent.jobs import ledger, pauses
 from agent.jobs.clock import LONGEST_SLEEP_S, JobClock
 from agent.jobs.context import RunContext
 from agent.jobs.ledger import load_runs
@@ -201,6 +201,43 @@ async def test_a_clock_that_goes_back_runs_no_slot_again(world):
 
     assert sorted(world.slots) == sorted(set(world.slots))
     assert NOON + timedelta(minutes=30) in world.slots
+
+
+async def test_a_clock_that_goes_back_over_missed_slots_leaves_them_written_down(world):
+    """The slot at the end of the stretch comes again and is run: its row must not take the place of the others."""
+    async with world.loop().started() as loop:
+        await loop.jobs_end()
+        world.clock.forward(hours=2)
+        await loop.look()
+        await loop.jobs_end()
+        world.clock.forward(minutes=-20)
+        await loop.look()
+        world.clock.forward(minutes=6)
+        await loop.look()
+        await loop.jobs_end()
+
+    assert await world.states() == [("12:00", "ok"), ("13:45", "ok"), ("13:45", "missed"), ("14:00", "ok")]
+    missed = next(run for run in await load_runs(world.store.reader) if run.state == "missed")
+    assert missed.reason == "7 missed from 2026-11-21T12:15:00+00:00 to 2026-11-21T13:45:00+00:00: nobody was looking"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_job_that_never_ran_owes_its_slots_since_the_first_look_after_a_restart_too(world, paused):
+    """Another pause may stand by then, and a new process knows nothing but what is in the file."""
+    async with world.store.write() as tx:
+        if paused:
+            await pauses.pause(tx, "job", None, now=NOON)
+    async with world.loop(missed="none").started():
+        pass
+    async with world.store.write() as tx:
+        await pauses.resume(tx, "job")
+    world.clock.forward(hours=2, minutes=5)
+    async with world.loop(missed="none").started():
+        pass
+
+    assert await world.states() == [("14:00", "missed")]
+    (missed,) = await load_runs(world.store.reader)
+    assert missed.counts == {"missed": 8}
 
 
 async def test_a_clock_that_was_years_ahead_does_not_silence_its_jobs(world):

@@ -42,12 +42,28 @@ async def test_a_running_slot_belongs_to_its_process(store):
 
 
 async def test_a_missed_slot_is_free(store):
-    """It never ran, so running it now is the first attempt."""
+    """It never ran, so running it now is the first attempt. What is written down of its stretch stays."""
     async with store.write() as tx:
         await ledger.save_missed(tx, "job", NOON, n_slots=3, reason="asleep", now=NOON)
         run, ours = await ledger.begin(tx, "job", NOON, "timer", now=NOON)
+        await ledger.save_missed(tx, "job", NOON, n_slots=9, reason="asleep again", now=NOON)
 
     assert (ours, run.attempt, run.state, run.reason) == (True, 1, "running", None)
+    assert {run.reason for run in await load_runs(store.reader)} == {None, "asleep", "asleep again"}
+
+
+async def test_a_first_look_counts_until_a_slot_does_and_only_an_earlier_one_replaces_it(store):
+    """A clock that was ahead when it first looked must not forgive what came before."""
+    async with store.write() as tx:
+        await ledger.save_first_look(tx, "job", NOON + timedelta(days=900))
+        assert await load_last_slot(store.reader, "job", NOON) is None
+        await ledger.save_first_look(tx, "job", NOON)
+        await ledger.save_first_look(tx, "job", NOON + timedelta(hours=1))
+
+    assert await load_last_slot(store.reader, "job", NOON + timedelta(hours=1)) == NOON
+    assert await load_last_slot(store.reader, "other", NOON + timedelta(hours=1)) is None
+    await run_at(store, NOON + timedelta(minutes=15))
+    assert await load_last_slot(store.reader, "job", NOON + timedelta(hours=1)) == NOON + timedelta(minutes=15)
 
 
 async def test_the_last_slot_is_the_timers_and_not_in_the_future(store):
