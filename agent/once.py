@@ -12,8 +12,9 @@ from agent.app import House, open_house, utc_now
 from agent.errors import CloudAway, ConfigError
 from agent.jobs.backfill import Backfilled, backfill
 from agent.jobs.detectors import load_detectors
-from agent.jobs.predict import Summary, Wish
 from agent.jobs.predict_now import predict_now
+from agent.jobs.predict_summary import Summary
+from agent.jobs.predict_window import Wish
 from agent.jobs.redrive import Redriven, redrive
 from agent.jobs.runner import RunResult
 from agent.recordings import FileCounts, collect_recordings

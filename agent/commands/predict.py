@@ -53,7 +53,7 @@ def _predicted(config: Path | None, **wish: Any) -> dict[str, Any]:
     try:
         found: dict[str, Any] = asyncio.run(call(settings.control_socket, "predict", None, **wish))
     except NotRunning:
-        from agent.jobs.predict import Wish
+        from agent.jobs.predict_window import Wish
         from agent.once import predict_once
 
         configure_log(settings)

@@ -2,34 +2,39 @@
 
 Law: (market, experiment, version, model, day) is forecast once, whichever job asks; a paid answer is kept before
 anything else happens. Markets go in small groups, and when all forecasts of a market are in they enter the record
-together, in one transaction. Blind experiments get `BlindMarket`, and nothing here hands them more. Whatever was not
-made has its reason written down.
+together, in one transaction. Whatever was not made has its reason written down.
 """
 
 import asyncio
 import hashlib
-import math
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-import uuid_utils
 
-from agent.core.blind import blind
-from agent.core.ensemble import Author, TrackRecord
+from agent.core.ensemble import TrackRecord
 from agent.core.instants import to_the_ms
-from agent.core.record import GENESIS_HASH
-from agent.core.routing import Arm, Assignment, Router
-from agent.errors import AnalysisError, OddsdError
-from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip, SightedContext
+from agent.core.routing import Router
+from agent.errors import OddsdError
+from agent.experiments.base import BlindContext, Experiment, ExperimentResult, ExperimentSkip
 from agent.experiments.frozen import wants_of
 from agent.experiments.registry import Registry
+from agent.experiments.running import run_experiment
 from agent.jobs.context import DEFAULT_LANE, Outcome, RunContext, Unit
-from agent.jobs.forecast_door import Bill, KeptDoor, Turns
+from agent.jobs.forecast_door import KeptDoor, Turns
+from agent.jobs.forecast_tasks import (
+    Failed,
+    Forecast,
+    Tally,
+    Task,
+    forecast_of,
+    prediction_of,
+    tasks_of,
+    wanted,
+)
 from agent.llm.budget import Purpose
 from agent.llm.gateway import Gateway
 from agent.store.db import Store
@@ -37,59 +42,13 @@ from agent.store.forecasts import ForecastKey, ForecastRow, State, load_forecast
 from agent.store.predictions import append_predictions
 from agent.store.quotes import load_latest_quotes, load_sight
 from agent.store.tx import Tx
-from sync.records import Market, Prediction, Quote
+from sync.records import Market, Quote
 
 GROUP = 8  # markets forecast and recorded together: a run that is cut off has recorded all but these
 
 log = structlog.get_logger("predict")
 
 Told = Callable[[Experiment, str], Awaitable[None]]  # a model is about to be asked for an experiment
-
-
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What one experiment gave for one market, as it is kept."""
-
-    prediction_id: str
-    market_key: str
-    experiment: str
-    experiment_version: str
-    asked: str | None  # the model that was asked
-    saw_price: bool
-    predicted_at: datetime
-    result: ExperimentResult
-    mid: float | None = None  # the book at predicted_at: for the benchmark, never shown to a blind experiment
-    bid: float | None = None
-    ask: float | None = None
-    seen_at: datetime | None = None  # when the venue last showed that book
-
-
-class Task(NamedTuple):
-    """One forecast to be made."""
-
-    market: Market
-    experiment: Experiment
-    model: str | None
-    key: ForecastKey
-
-
-class Failed(NamedTuple):
-    """One forecast that was not made though it should have been."""
-
-    key: ForecastKey
-    reason: str
-    retriable: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What became of a run's forecasts."""
-
-    states: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (experiment, model, state)
-    reasons: Counter[str] = field(default_factory=Counter)  # of what was skipped or left out
-    failed: list[Failed] = field(default_factory=list)
-    n_earlier: int = 0  # made before, by another run of the day
-    recorded: set[str] = field(default_factory=set)  # prediction ids that are new in the record
-    bill: Bill = field(default_factory=Bill)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -232,7 +191,7 @@ class ForecastRun:
         quote = (await load_latest_quotes(self.store.reader, [task.key.market_key])).get(task.key.market_key)
         sight = await load_sight(self.store.reader, task.key.market_key)
         try:
-            given = _checked(await self._run(task, quote, now), task.experiment)
+            given = await self._run(task, quote, now)
         except OddsdError as exc:
             self._retriable[task.key] = exc.retryable
             raise
@@ -242,7 +201,7 @@ class ForecastRun:
         if isinstance(given, ExperimentSkip):
             return Unit({"skip": given.reason})
         seen_at = None if sight is None else sight.seen_at
-        forecast = msgspec.structs.replace(_forecast_of(task, given, quote, now), seen_at=seen_at)
+        forecast = msgspec.structs.replace(forecast_of(task, given, quote, now), seen_at=seen_at)
 
         async def save(tx: Tx) -> None:
             await save_forecasts(tx, [self._row(task.key, forecast)])
@@ -259,7 +218,7 @@ class ForecastRun:
             body=msgspec.json.encode(forecast),
         )
 
-    async def _run(self, task: Task, quote: Quote | None, now: datetime) -> Any:
+    async def _run(self, task: Task, quote: Quote | None, now: datetime) -> ExperimentResult | ExperimentSkip:
         names = (*task.experiment.requires, *wants_of(task.experiment))
         context = BlindContext(
             now=now,
@@ -298,127 +257,10 @@ class ForecastRun:
 
     async def _record(self, market: Market) -> Unit:
         """All of a market's forecasts into the record, in one transaction."""
-        predictions = [_prediction(forecast, self.run_day) for forecast in self._said(market)]
+        predictions = [prediction_of(forecast, self.run_day) for forecast in self._said(market)]
 
         async def save(tx: Tx) -> None:  # may run again where the file was busy: the same keys, the same count
             recorded = await append_predictions(tx, predictions)
             self.tally.recorded |= {prediction.prediction_id for prediction in recorded}
 
         return Unit([prediction.prediction_id for prediction in predictions], save)
-
-
-def arm_of(experiment: Experiment, model: str | None) -> Arm:
-    """Who would make the forecast."""
-    return Arm(Author(experiment.name, experiment.version, model), experiment.saw_price)
-
-
-def tasks_of(experiment: Experiment, markets: Sequence[Market], models: Sequence[str], run_day: date) -> Iterator[Task]:
-    """One task for each market, and for each model where the experiment asks one."""
-    for model in models if experiment.asks_model else (None,):
-        for market in markets:
-            key = ForecastKey(market.market_key, experiment.name, experiment.version, model or "", run_day.isoformat())
-            yield Task(market, experiment, model, key)
-
-
-def wanted(registry: Registry, router: Router, task: Task, run_day: date) -> Assignment:
-    """Whether a paid task is to be done: for its own forecasts' sake, or because a wanted one reads it."""
-    market, arm = task.market, arm_of(task.experiment, task.model)
-
-    def assigned(one: Arm) -> Assignment:
-        return router.assign(one, market_key=market.market_key, category=market.category, day=run_day)
-
-    own = assigned(arm)
-    readers = [e for e in registry if e.asks_model and task.experiment.name in e.requires]
-    if not readers or (own.runs and (router.is_measured(arm.author) or router.is_pinned(arm.author))):
-        return own
-    needed = [reader.name for reader in readers if assigned(arm_of(reader, task.model)).runs]
-    return Assignment(bool(needed), f"{' and '.join(needed)} read it" if needed else "nobody reads it this time")
-
-
-async def run_experiment(
-    experiment: Experiment,
-    market: Market,
-    context: BlindContext,
-    *,
-    quote: Quote | None,
-    track: TrackRecord,
-    versions: Mapping[str, str],
-) -> Any:
-    """Run an experiment with what it may see. Raises: AnalysisError for whatever a third party's code raises."""
-    try:
-        if experiment.saw_price:
-            sighted = SightedContext(
-                now=context.now,
-                run_day=context.run_day,
-                results=context.results,
-                door=context.door,
-                quote=quote,
-                track=track,
-                versions=versions,
-                model=context.model,
-            )
-            return await experiment.run(market, sighted)
-        if (question := blind(market)) is None:
-            return ExperimentSkip("its title speaks of nothing but its own price: no blind question is left")
-        return await experiment.run(question, context)
-    except (OddsdError, TimeoutError):
-        raise
-    except Exception as exc:
-        log.exception("experiment raised", action="experiment_raised", experiment=experiment.name)
-        raise AnalysisError(f"experiment {experiment.name}: {type(exc).__name__}: {exc}") from exc
-
-
-def _checked(given: Any, experiment: Experiment) -> ExperimentResult | ExperimentSkip:
-    """Refuse what is no probability. Raises: AnalysisError."""
-    if isinstance(given, ExperimentSkip):
-        return given
-    if not isinstance(given, ExperimentResult):
-        raise AnalysisError(f"experiment {experiment.name}: gave {type(given).__name__}, neither result nor skip")
-    said = given.probability_yes
-    if said is not None and not (math.isfinite(said) and 0 <= said <= 1):
-        raise AnalysisError(f"experiment {experiment.name}: gave {said} as a probability")
-    return given
-
-
-def _forecast_of(task: Task, result: ExperimentResult, quote: Quote | None, now: datetime) -> Forecast:
-    return Forecast(
-        prediction_id=str(uuid_utils.uuid7()),
-        market_key=task.key.market_key,
-        experiment=task.experiment.name,
-        experiment_version=task.experiment.version,
-        asked=task.model,
-        saw_price=task.experiment.saw_price,
-        predicted_at=now,
-        result=result,
-        mid=None if quote is None else quote.mid,
-        bid=None if quote is None else quote.bid,
-        ask=None if quote is None else quote.ask,
-    )
-
-
-def _prediction(forecast: Forecast, run_day: date) -> Prediction:
-    """A forecast as a record; its place in the chain is given when it is appended."""
-    result = forecast.result
-    if result.probability_yes is None:
-        raise ValueError(f"forecast {forecast.prediction_id} has no probability")
-    return Prediction(
-        prediction_id=forecast.prediction_id,
-        market_key=forecast.market_key,
-        experiment=forecast.experiment,
-        experiment_version=forecast.experiment_version,
-        run_day=run_day,
-        probability_yes=result.probability_yes,
-        saw_price=forecast.saw_price,
-        predicted_at=forecast.predicted_at,
-        model=result.model,
-        prompt_version=result.prompt_version,
-        confidence=result.confidence,
-        rationale=result.rationale,
-        initial_price=forecast.mid,
-        initial_bid=forecast.bid,
-        initial_ask=forecast.ask,
-        initial_seen_at=forecast.seen_at,
-        chain_seq=0,
-        previous_hash=GENESIS_HASH,
-        record_hash="",
-    )

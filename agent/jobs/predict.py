@@ -5,25 +5,27 @@ and window adds what is missing and pays for nothing it has; each run leaves one
 operator asks for by hand is the same run with other numbers; a dry run stores and asks nothing.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from agent.core.ensemble import TrackRecord
 from agent.core.routing import Assignment, Router, Rules
-from agent.core.selection import Question, Thresholds, decide
+from agent.core.selection import Question, decide
 from agent.errors import ConfigError
 from agent.experiments.frozen import faults, versions_of
 from agent.experiments.registry import Registry
 from agent.jobs.context import Job, RunContext
 from agent.jobs.forecast_door import Turns
-from agent.jobs.forecasting import Failed, ForecastRun, Tally, Told, arm_of, tasks_of, wanted
+from agent.jobs.forecast_tasks import Tally, arm_of, tasks_of, wanted
+from agent.jobs.forecasting import ForecastRun, Told
+from agent.jobs.predict_summary import Summary, by_state, summarised
+from agent.jobs.predict_window import DAILY, PredictOptions, Window, Wish, batch_window, daily_window
 from agent.jobs.selecting import select
 from agent.llm.gateway import Gateway
 from agent.store.db import Store
@@ -33,100 +35,7 @@ from agent.store.markets import has_markets, load_open_closing
 from agent.store.quotes import load_latest_quotes
 from sync.records import Market
 
-DAILY, BATCH = "predict", "predict-batch"
-LEAD = timedelta(hours=1)  # a price this near the close has the answer in it: nobody learns from such a forecast
 KEEP_DAYS = 90  # of answers and notes; the record keeps every prediction for ever
-FAILURES_SHOWN = 200  # of a summary; each is in the store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictOptions:
-    """Which markets, how many, and by whom."""
-
-    window_days: int = 7  # the daily run: closing exactly so many UTC days ahead
-    within: bool = False  # also markets that close sooner
-    limit: int = 40  # the busiest first
-    batch_days: int = 30  # the batch: closing at most so many days ahead
-    batch_limit: int = 20
-    models: tuple[str, ...] = ()  # none: the gateway's preferred one daily, all of them in the batch
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    rules: Rules = field(default_factory=Rules)
-    # Looked at for each one taken: the gates stop some, and for the rest it is written down that they came too late.
-    candidates: int = 10
-    # Which program this is, for the summaries.
-    version: str = "unknown"
-    commit: str | None = None
-
-
-class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator asks for by hand; None is what the settings say."""
-
-    kind: Literal["daily", "batch"]
-    window_days: int | None = None
-    limit: int | None = None
-    dry_run: bool = False
-
-    @property
-    def job(self) -> str:
-        """The job that does it."""
-        return DAILY if self.kind == "daily" else BATCH
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A forecast that was not made."""
-
-    market_key: str
-    experiment: str
-    model: str | None
-    reason: str
-    retriable: bool  # whether the same question may succeed later the same day
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, told to a person or a program. Its JSON form only gains fields."""
-
-    job: str
-    run_day: date
-    span: str
-    closing_from: datetime
-    closing_before: datetime
-    dry_run: bool
-    version: str
-    commit: str | None
-    started_at: datetime
-    ended_at: datetime
-    runtime_s: float
-    counts: dict[str, int]  # markets, made, earlier, recorded, skipped, left_out, failed, calls
-    cost_usd: str
-    experiments: dict[str, dict[str, int]]  # "name model" -> state -> how many
-    reasons: dict[str, int]  # why something was skipped or left to others -> how often
-    failures: tuple[Failure, ...]
-    markets: tuple[str, ...]
-    run_id: str | None = None
-    state: str = "ok"
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Close times in [start, end), by a name that two runs of the same day share."""
-
-    start: datetime
-    end: datetime
-    span: str
-
-
-def daily_window(options: PredictOptions, slot: datetime) -> Window:
-    """Whole UTC days: exactly N days ahead, midnight to midnight. Pure."""
-    day = datetime.combine(slot.astimezone(UTC).date(), time(), UTC) + timedelta(days=options.window_days)
-    start, words = (slot + LEAD, "within") if options.within else (max(day, slot + LEAD), "in")
-    return Window(start, day + timedelta(days=1), f"{words} {options.window_days} days")
-
-
-def batch_window(options: PredictOptions, slot: datetime) -> Window:
-    """Everything that ends from now on to the last of the days. Pure."""
-    day = datetime.combine(slot.astimezone(UTC).date(), time(), UTC) + timedelta(days=options.batch_days + 1)
-    return Window(slot + LEAD, day, f"within {options.batch_days} days")
 
 
 _wish: ContextVar[Wish | None] = ContextVar("wish", default=None)
@@ -235,7 +144,7 @@ class Predictor:
             await run.over(markets)
         finally:
             _count(ctx, tally)
-        summary = _summary(
+        summary = summarised(
             options,
             ctx.job,
             run_day,
@@ -338,7 +247,7 @@ class Predictor:
                 tally.states[task.key.experiment, task.key.model, state] += 1
                 if not runs and not made:
                     tally.reasons[f"{experiment.name}: {why}"] += 1
-        summary = _summary(
+        summary = summarised(
             options,
             wish.job,
             now.date(),
@@ -353,7 +262,7 @@ class Predictor:
 
 def _count(ctx: RunContext, tally: Tally) -> None:
     """The run's numbers, as far as it came."""
-    states = _by_state(tally)
+    states = by_state(tally)
     ctx.count(
         made=states["made"] - tally.n_earlier,
         earlier=tally.n_earlier,
@@ -362,60 +271,4 @@ def _count(ctx: RunContext, tally: Tally) -> None:
         left_out=states["left_out"],
         failed=len(tally.failed),
         calls=tally.bill.n_calls,
-    )
-
-
-def _by_state(tally: Tally) -> Counter[str]:
-    found = Counter[str]()
-    for (_, _, state), n in tally.states.items():
-        found[state] += n
-    return found
-
-
-def _summary(
-    options: PredictOptions,
-    job: str,
-    run_day: date,
-    window: Window,
-    *,
-    markets: Sequence[Market],
-    tally: Tally,
-    started_at: datetime,
-    ended_at: datetime,
-) -> Summary:
-    states, experiments = _by_state(tally), dict[str, dict[str, int]]()
-    for (name, model, state), n in sorted(tally.states.items()):
-        experiments.setdefault(f"{name} {model}".rstrip(), {})[state] = n
-    counts = {"markets": len(markets), "made": states["made"] - tally.n_earlier, "earlier": tally.n_earlier}
-    counts |= {"due": states["due"]} if states["due"] else {}
-    counts |= {"recorded": len(tally.recorded), "skipped": states["skipped"], "left_out": states["left_out"]}
-    counts |= {"failed": len(tally.failed), "calls": tally.bill.n_calls, "remembered": tally.bill.n_remembered}
-    return Summary(
-        job=job,
-        run_day=run_day,
-        span=window.span,
-        closing_from=window.start,
-        closing_before=window.end,
-        dry_run=False,
-        version=options.version,
-        commit=options.commit,
-        started_at=started_at,
-        ended_at=ended_at,
-        runtime_s=round((ended_at - started_at).total_seconds(), 3),
-        counts=counts,
-        cost_usd=f"{tally.bill.cost_usd:f}",
-        experiments=experiments,
-        reasons=dict(tally.reasons.most_common()),
-        failures=tuple(_failure(one) for one in tally.failed[:FAILURES_SHOWN]),
-        markets=tuple(market.market_key for market in markets),
-    )
-
-
-def _failure(failed: Failed) -> Failure:
-    return Failure(
-        market_key=failed.key.market_key,
-        experiment=failed.key.experiment,
-        model=failed.key.model or None,
-        reason=failed.reason,
-        retriable=failed.retriable,
     )

@@ -5,7 +5,9 @@ from datetime import datetime
 from agent.core.instants import to_the_ms
 from agent.errors import JobError
 from agent.jobs.ledger import Trigger
-from agent.jobs.predict import Predictor, Summary, Wish
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_summary import Summary
+from agent.jobs.predict_window import Wish
 from agent.jobs.runner import Runner
 
 

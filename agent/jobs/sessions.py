@@ -19,7 +19,7 @@ from agent.errors import OddsdError
 from agent.experiments.base import Experiment
 from agent.experiments.registry import Registry
 from agent.jobs.context import Job, RunContext, is_engine_fault
-from agent.jobs.forecasting import Forecast
+from agent.jobs.forecast_tasks import Forecast
 from agent.jobs.pauses import load_pauses, pause_of
 from agent.jobs.predict import Predictor
 from agent.jobs.runner import Runner

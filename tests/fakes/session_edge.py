@@ -11,7 +11,8 @@ from typing import Self
 from agent.app import utc_now
 from agent.experiments.registry import Registry
 from agent.jobs.errands import handlers
-from agent.jobs.predict import PredictOptions, Predictor
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import PredictOptions
 from agent.jobs.runner import JobSpec, Runner
 from agent.jobs.sessions import KIND, SESSIONS, Sessions
 from agent.llm.gateway import Gateway

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agent.experiments.registry import Registry
 from agent.jobs.forecast_door import Turns
-from agent.jobs.predict import DAILY, PredictOptions, Predictor
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import DAILY, PredictOptions
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions
 from agent.store.db import Store

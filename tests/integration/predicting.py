@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from agent.experiments.registry import Registry
-from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import BATCH, DAILY, PredictOptions
 from agent.jobs.runner import JobSpec, Runner
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agent.experiments.registry import Registry
-from agent.jobs.predict import PredictOptions
+from agent.jobs.predict_window import PredictOptions
 from agent.store.patterns import save_patterns
 from tests.factories import NOON, make_pattern, make_quote
 from tests.fakes.groq import GroqServer

@@ -10,7 +10,8 @@ from agent.core.record import verify
 from agent.errors import AnalysisError
 from agent.experiments.base import ExperimentResult, ExperimentSkip
 from agent.experiments.registry import Registry
-from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor, daily_window
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import BATCH, DAILY, PredictOptions, daily_window
 from agent.jobs.runner import JobSpec, Runner
 from agent.llm.gateway import Gateway
 from agent.llm.options import GatewayOptions

@@ -15,8 +15,9 @@ from agent.experiments.base import ExperimentResult, ExperimentSkip
 from agent.experiments.registry import Registry
 from agent.experiments.single_model import SingleModel
 from agent.jobs.context import TRIES
-from agent.jobs.predict import BATCH, DAILY, PredictOptions, Summary, Wish
 from agent.jobs.predict_now import predict_now
+from agent.jobs.predict_summary import Summary
+from agent.jobs.predict_window import BATCH, DAILY, PredictOptions, Wish
 from agent.store.experiments import load_summary
 from agent.store.forecasts import load_forecasts, load_last_forecasts
 from agent.store.markets import save_markets

@@ -9,7 +9,8 @@ import pytest
 import uuid_utils
 
 from agent.experiments.registry import Registry
-from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import BATCH, DAILY, PredictOptions
 from agent.jobs.runner import JobSpec, Runner
 from agent.jobs.sessions import SESSIONS, Sessions
 from agent.llm.gateway import Gateway

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agent.core.ensemble import TrackRecord
 from agent.experiments.base import BlindContext, ExperimentResult, SightedContext
+from agent.experiments.running import run_experiment
 from agent.experiments.single_model import SingleModel
-from agent.jobs.forecasting import run_experiment
 from agent.llm.gateway import Reply
 from agent.llm.schemas import ForecastReply
 from sync.records import Market, Quote
