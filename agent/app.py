@@ -5,7 +5,6 @@ address. Nothing is built anywhere else.
 """
 
 import os
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,7 +34,8 @@ from agent.jobs.heartbeats import Heartbeats
 from agent.jobs.horizons import horizons_job
 from agent.jobs.models import models_job
 from agent.jobs.pairs import PairOptions, pairs_job
-from agent.jobs.predict import BATCH, DAILY, PredictOptions, Predictor
+from agent.jobs.predict import Predictor
+from agent.jobs.predict_window import BATCH, DAILY, PredictOptions
 from agent.jobs.refresh import catalogue_job, refresh_events_job
 from agent.jobs.reports import reports_job
 from agent.jobs.resolve import resolve_job
@@ -48,6 +48,7 @@ from agent.llm.gateway import Gateway
 from agent.llm.killswitch import file_switch
 from agent.llm.models import chain_of
 from agent.llm.options import GatewayOptions
+from agent.road import cloud_road
 from agent.settings import JobSettings, Settings
 from agent.store.answers import StoreJournal
 from agent.store.db import Store
@@ -65,8 +66,6 @@ from sync.duty import Duty
 from sync.protocol import DownTransport, Transport
 from sync.records import Venue
 from sync.sender import Sender
-from sync.transports.https import HttpsTransport
-from sync.transports.postgres import PostgresTransport, pinned
 
 VERSION = version("oddsd")
 
@@ -136,7 +135,7 @@ async def open_house(
         heartbeats = await stack.enter_async_context(Heartbeats(_heartbeat_urls(settings)))
         specs = _specs(settings, jobs)
         runner = await _runner(stack, settings, specs, gateway.models, store=store, clock=clock, told=(heartbeats,))
-        road = _road(settings)
+        road = cloud_road(settings)
         sender = _sender(settings, store, clock, transport or road)
         downlink = None
         if road is not None:
@@ -292,26 +291,6 @@ def _gateway_options(settings: Settings) -> GatewayOptions:
         daily_calls=settings.ai_daily_calls,
         enabled=settings.ai_analysis_enabled,
     )
-
-
-def _road(settings: Settings) -> PostgresTransport | HttpsTransport | None:
-    """The way to the cloud, where there is one. Raises: ConfigError."""
-    if settings.database_url is None and settings.cloud_url is None:
-        return None
-    try:
-        if settings.cloud_url is not None:
-            if settings.cloud_key is None:  # kept where only the service may read it: said when it is needed
-                raise ConfigError(["cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest"])
-            key = settings.cloud_key.get_secret_value()
-            tls = None if settings.cloud_ca is None else ssl.create_default_context(cafile=str(settings.cloud_ca))
-            return HttpsTransport(settings.cloud_url, key, host_id=settings.host_id, tls=tls)
-        assert settings.database_url is not None  # noqa: S101 - one of the two is given
-        tls = None if settings.cloud_ca is None else pinned(str(settings.cloud_ca), settings.cloud_tls_name)
-        return PostgresTransport(settings.database_url.get_secret_value(), host_id=settings.host_id, tls=tls)
-    except OSError as exc:
-        raise ConfigError([f"cloud_ca {settings.cloud_ca}: {exc.strerror or exc}"]) from exc
-    except ValueError as exc:
-        raise ConfigError([str(exc)]) from exc
 
 
 def _sender(settings: Settings, store: Store, clock: Clock, transport: Transport | None) -> Sender | None:

@@ -10,23 +10,24 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from agent.app import VERSION, House, collect_interval, open_house
+from agent.app import VERSION, House, collect_interval, open_house, utc_now
 from agent.delivery import audit, sync_now
 from agent.desk.base import verbs
 from agent.desk.table import QUESTIONS
+from agent.distrust import noted, trusted
 from agent.errors import ControlRefused, OddsdError, ReloadRefused
 from agent.jobs.backfill import DEFAULT_DAYS, backfill
 from agent.jobs.clock import JobClock
 from agent.jobs.pauses import load_pauses, pause_of
-from agent.jobs.predict import Wish
 from agent.jobs.predict_now import predict_now
+from agent.jobs.predict_window import Wish
 from agent.jobs.redrive import redrive
 from agent.jobs.sessions import SESSIONS
 from agent.log import Redactor, configure
@@ -34,9 +35,8 @@ from agent.reload import Wishes, read_again
 from agent.sentry import watch_errors
 from agent.settings import Settings
 from agent.status.contract import Report
-from agent.status.control import ControlServer
-from agent.status.liveness import Pulse, overdue
-from agent.status.report import report, status_line
+from agent.status.control import ControlServer, call
+from agent.status.report import report, standing, status_line
 from agent.status.snapshot import save_snapshot
 from agent.status.state import CloudLive, Disk, Live, LlmLive, load_state
 from agent.status.systemd import ServiceManager
@@ -44,11 +44,15 @@ from agent.status.timesync import synchronised
 from agent.store.lock import data_dir_lock
 from agent.store.relief import Relief
 from agent.surfaces import Surfaces, masked
+from sync.pulse import Pulse
 from sync.records import Venue
 from sync.sender import Link, SenderState
 
 JOBS_STOP_S = 8.0  # a run cut off here is recovered at the next start
 SENDER_STOP_S = 5.0  # what is sealed and unsent waits on disk anyway
+CLOCK_SILENT_S = 60.0  # it looks every few seconds
+CONTROL_SILENT_S = 60.0  # several knocks in a row that nobody answered
+KNOCK_S = 2.0
 TEND_S = 10.0  # snapshot, STATUS= and watchdog; more often where systemd's patience is short
 
 Reread = Callable[[], Settings]
@@ -66,9 +70,9 @@ class Daemon:
         self._wishes, self._reread = wishes, reread
         self._started_at = house.clock()
         self._systemd = systemd
-        self._clock_beat_at: datetime | None = None
         self._fed_at: datetime | None = None
-        self._clock = JobClock(house.runner, house.clock, beat=self._beat)
+        self._ticking, self._control = Pulse("job-clock", CLOCK_SILENT_S), Pulse("control", CONTROL_SILENT_S)
+        self._clock = JobClock(house.runner, house.clock, beat=self._ticking.beat)
         self._surfaces: Surfaces  # made by `run`, which knows the verbs
         self._redactor = Redactor(settings.secrets())
         self._relief = Relief(house.store)
@@ -93,7 +97,7 @@ class Daemon:
         }
         asked = verbs(QUESTIONS, self._house.store, self._settings, self._house.clock)
         long = {question.verb for question in QUESTIONS if question.deadline_s is None} | set(works)
-        served = {"status": self._verb_status, **works, **asked}
+        served = {"status": self._verb_status, "ping": self._verb_ping, **works, **asked}
         self._surfaces = Surfaces(self._settings, self._house, self.report, served)
         server = ControlServer(self._settings.control_socket, served, long_verbs=long)
         with self._surfaces:
@@ -154,6 +158,9 @@ class Daemon:
 
     async def _verb_status(self, _: dict[str, object]) -> Report:
         return await self.report()
+
+    async def _verb_ping(self, _: dict[str, object]) -> None:
+        """Nothing is asked but whether anybody listens."""
 
     async def _verb_run_now(self, request: dict[str, object]) -> object:
         return await self._house.runner.run(str(request.get("job")), trigger="hand")
@@ -220,9 +227,6 @@ class Daemon:
         if pause_of(await load_pauses(self._house.store.reader), "models") is None:
             await self._house.runner.run("models")
 
-    def _beat(self) -> None:
-        self._clock_beat_at = self._house.clock()
-
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(min(TEND_S, (self._systemd.watchdog_s or TEND_S) / 3))
@@ -242,20 +246,27 @@ class Daemon:
         except OSError as exc:
             log.warning("snapshot not written", action="snapshot_failed", reason=str(exc))
         await self._surfaces.note(present, now=now)
-        late = overdue(self._pulses(), now)
+        if self._house.downlink is not None:
+            self._house.downlink.standing = standing(present)
+        await self._knock()
+        late = [pulse.name for pulse in self._pulses() if pulse.is_late()]
         if late:
             log.error("a loop hangs, the watchdog is not fed", action="loop_overdue", loops=late)
         else:
             self._fed_at = now
             self._systemd.tell("WATCHDOG=1")
 
-    def _pulses(self) -> list[Pulse]:
-        pulses = [Pulse("job-clock", self._clock_beat_at, timedelta(seconds=60))]
-        if self._house.sender is not None:
-            state = self._house.sender.state
-            # The longest attempt: connect, hello and the largest batch on the slowest line we wait for.
-            pulses.append(Pulse("sender", state.beat_at, timedelta(seconds=180), state.wakes_at))
-        return pulses
+    async def _knock(self) -> None:
+        """Ask ourselves through the control socket: a file that somebody swept away answers nobody."""
+        with contextlib.suppress(OddsdError):
+            await call(self._settings.control_socket, "ping", KNOCK_S)
+            self._control.beat()
+
+    def _pulses(self) -> Iterator[Pulse]:
+        yield self._ticking
+        yield self._control
+        yield from (loop.pulse for loop in (self._house.sender, self._house.downlink) if loop is not None)
+        yield from self._surfaces.pulses()
 
 
 def _disk(folder: Path) -> Disk | None:
@@ -277,6 +288,7 @@ def _cloud(state: SenderState, road: str) -> CloudLive:
         skew_s=state.skew_s,
         held_reason=state.last_error if state.link is Link.HELD else None,
         last_error=state.last_error,
+        too_new=state.too_new,
     )
 
 
@@ -290,8 +302,15 @@ async def run(settings: Settings, reread: Reread | None = None) -> None:
     os.umask(0o027)
     reread = reread or (lambda: settings)
     wishes = Wishes()
-    with data_dir_lock(settings.data_dir), contextlib.closing(ServiceManager()) as systemd, wishes.heard():
+    with (
+        data_dir_lock(settings.data_dir),
+        contextlib.closing(ServiceManager()) as systemd,
+        wishes.heard(),
+        noted(settings.data_dir, utc_now),
+    ):
         settings.runtime_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if not await trusted(settings.data_dir, systemd, wishes, utc_now):
+            return
         if settings.sentry_dsn is not None:
             dsn = settings.sentry_dsn.get_secret_value()
             watch_errors(dsn, release=VERSION, host_id=settings.host_id, secrets=settings.secrets())

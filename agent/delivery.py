@@ -19,6 +19,7 @@ from sync.errors import TransportError
 from sync.protocol import Account, DownTransport
 from sync.sender import Sender
 
+UPDATE_CLOUD = "update the cloud: oddsd-cloud migrate; they wait here, everything else goes on"
 SEND_WITHIN_S = 60.0  # then the command says how far it came; the daemon goes on
 
 
@@ -72,14 +73,14 @@ async def sync_now(store: Store, sender: Sender | None, *, held: bool) -> SentNo
     if held:
         async with store.write() as tx:
             released = await outbox.release_held(tx)
-    before, seen = await outbox.load_backlog(store.reader), sender.state.beat_at
+    before, seen = await outbox.load_backlog(store.reader), sender.pulse.n_beats
     sender.hurry()
     store.sealed.set()
     async with asyncio.timeout(SEND_WITHIN_S + 1):
         for _ in range(int(SEND_WITHIN_S / 0.1)):
             now = await outbox.load_backlog(store.reader)
-            failed = sender.state.last_error is not None and sender.state.beat_at != seen
-            if now.n_batches == now.n_held or failed:
+            failed = sender.state.last_error is not None and sender.pulse.n_beats != seen
+            if failed or await outbox.load_n_sendable(store.reader, sender.state.schema_max) == 0:
                 break
             await asyncio.sleep(0.1)
     return SentNow(
@@ -87,8 +88,8 @@ async def sync_now(store: Store, sender: Sender | None, *, held: bool) -> SentNo
         pending=now.n_rows,
         held=now.n_held,
         released=released,
-        reason=sender.state.last_error,
-        advice=sender.state.advice,
+        reason=sender.state.last_error or sender.state.too_new,
+        advice=sender.state.advice or (None if sender.state.too_new is None else UPDATE_CLOUD),
     )
 
 
@@ -106,7 +107,7 @@ async def audit(store: Store, road: DownTransport | None) -> Audited:
         finally:
             await session.close()
     except TransportError as exc:
-        raise CloudAway(f"audit: {exc}", advice=exc.advice) from exc
+        raise CloudAway(f"audit: {exc}", advice=exc.advice or "oddsd doctor looks at the way to the cloud") from exc
     return compare(stream, await _held_here(store.reader, stream.stream_id), account, await _gaps(store.reader))
 
 

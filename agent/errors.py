@@ -17,6 +17,7 @@
       StoreError
         StoreBusy *                another process holds the file
         StoreFull                  no space left
+        DeviceFailed               the disk could not read or write; nothing is written after it
         SchemaMismatch             a newer or foreign file; exit 78
           StoreBroken              the file is damaged; the house moves it aside and begins anew
       JobError
@@ -135,6 +136,10 @@ class StoreBusy(StoreError):
 
 class StoreFull(StoreError):
     """No space left for the local database."""
+
+
+class DeviceFailed(StoreError):
+    """The device could not read, write or sync: what it was given may be gone."""
 
 
 class SchemaMismatch(StoreError):

@@ -25,6 +25,7 @@ from agent.status.requests import Command
 from agent.status.state import AlertsLive, MqttLive
 from agent.status.statements import Level
 from agent.status.teller import Teller
+from sync.pulse import Pulse
 
 Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -88,6 +89,10 @@ class Surfaces:
             yield "mqtt", self._mqtt.run()
         if self._teller is not None:
             yield "alerts", self._teller.run()
+
+    def pulses(self) -> Iterator[Pulse]:
+        """The signs of life of its loops."""
+        yield from (loop.pulse for loop in (self._mqtt, self._teller) if loop is not None)
 
     async def note(self, report: Report, *, now: datetime) -> None:
         """A new report: metrics show it, incidents begin and end, a change of level is news. Raises: StoreError."""

@@ -1,7 +1,7 @@
 """Seals records into batches: the immutable unit that travels. Pure.
 
-Law: a batch is a contiguous range [lo, hi] of one stream with a SHA-256 over its exact JSON bytes, and is never cut
-again, so that every retry is the same to the byte. Called by the store when a transaction commits.
+Law: a batch is a contiguous range [lo, hi] of one stream and one schema with a SHA-256 over its exact JSON bytes, and
+is never cut again, so that every retry is the same to the byte. Called by the store when a transaction commits.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from sync.records import SCHEMA_VERSION, Record
+from sync.records import NEEDS, SCHEMA_VERSION, Record
 
 MAX_ROWS = 5_000  # what the cloud accepts in one statement without a long lock
 MAX_BYTES = 4 * 1024 * 1024  # one attempt stays within its deadline on a 1 Mbit/s line
@@ -48,19 +48,30 @@ def seal(records: Iterable[Record | msgspec.Raw], *, stream_id: str, first_seq: 
     A single record larger than MAX_BYTES still gets a batch of its own: nothing is dropped for its size.
     """
     encode = msgspec.json.Encoder().encode
-    lo, size, rows = first_seq, 2, list[bytes]()
+    lo, size, rows, schema_v = first_seq, 2, list[bytes](), 1
     for record in records:
         row = encode(record)
-        if rows and (len(rows) >= MAX_ROWS or size + len(row) + 1 > MAX_BYTES):
-            yield _batch(rows, stream_id, lo)
+        needed = _schema_of(row) if NEEDS else 1
+        if rows and (len(rows) >= MAX_ROWS or size + len(row) + 1 > MAX_BYTES or needed != schema_v):
+            yield _batch(rows, stream_id, lo, schema_v)
             lo, size, rows = lo + len(rows), 2, []
         rows.append(row)
         size += len(row) + 1
+        schema_v = needed
     if rows:
-        yield _batch(rows, stream_id, lo)
+        yield _batch(rows, stream_id, lo, schema_v)
 
 
-def _batch(rows: Sequence[bytes], stream_id: str, lo: int) -> Batch:
+def _schema_of(row: bytes) -> int:
+    """What a cloud must know to take it; the kind is the first word of an encoded record."""
+    kind = row[len(_KIND) : row.index(b'"', len(_KIND))].decode() if row.startswith(_KIND) else ""
+    return NEEDS.get(kind, 1)
+
+
+_KIND = b'{"kind":"'
+
+
+def _batch(rows: Sequence[bytes], stream_id: str, lo: int, schema_v: int) -> Batch:
     text = b"[" + b",".join(rows) + b"]"
     return Batch(
         stream_id=stream_id,
@@ -70,4 +81,5 @@ def _batch(rows: Sequence[bytes], stream_id: str, lo: int) -> Batch:
         # Level 1: three times smaller already, and a tick of 5,000 rows must not hold the writer.
         body=zlib.compress(text, level=1),
         n_bytes=len(text),
+        schema_v=schema_v,
     )

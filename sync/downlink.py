@@ -17,11 +17,13 @@ import structlog
 
 from sync.duty import ATTEND_EVERY_S, TTL_S, Duty
 from sync.errors import SinkHeld, TransportError
-from sync.protocol import Answer, DownSession, DownTransport, Request
+from sync.protocol import Answer, DownSession, DownTransport, Request, Standing
+from sync.pulse import Pulse
 
-LEASE_S = 300  # a host that dies lets go of its requests after so long
+LEASE_S = 300  # a host that dies lets go of its requests after so long; one at work renews
 AT_ONCE_OF_A_KIND = 10
 LOOK_AGAIN_S = 0.5  # a bell that rings for what we cannot take would ring for ever: so long we do not listen
+LONGEST_ATTEMPT_S = 180.0  # one pass: the lease, what waits, the answers, each with its own deadline
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 60.0  # people wait for answers: look again sooner than for batches
 SESSION_S = 1800.0  # proxies drop long sessions; leave before they do
 
@@ -68,6 +70,8 @@ class Downlink:
     ) -> None:
         self.duty = duty
         self.last_error: str | None = None
+        self.pulse = Pulse("downlink", LONGEST_ATTEMPT_S)
+        self.standing: Standing | None = None  # the newest word of this host about itself, for the cloud's operators
         self._transport, self._journal, self._handlers = transport, journal, handlers
         self._monotonic, self._jitter = monotonic, jitter
         self._at_work: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by request: its kind, who is at it
@@ -92,7 +96,9 @@ class Downlink:
                 self.last_error = str(exc)
                 grown = BACKOFF_BASE_S * 2 ** min(failures, 10)  # weeks away: more doublings than a float holds
                 cap = BACKOFF_CAP_S if isinstance(exc, SinkHeld) else min(BACKOFF_CAP_S, grown)
-                await asyncio.sleep(max(cap * self._jitter(), min(exc.retry_after_s or 0.0, BACKOFF_CAP_S)))
+                rest_s = max(cap * self._jitter(), min(exc.retry_after_s or 0.0, BACKOFF_CAP_S))
+                self.pulse.beat(rest_s)
+                await asyncio.sleep(rest_s)
 
     async def attend_once(self) -> None:
         """Renew the lease and no more, as a command does that runs jobs without the daemon. Raises: TransportError."""
@@ -109,9 +115,12 @@ class Downlink:
             attended = float("-inf")
             called = await session.rung(ATTEND_EVERY_S)  # the first begins to listen and does not wait
             while self._monotonic() - opened < SESSION_S:
+                self.pulse.beat(rest_s=ATTEND_EVERY_S)
                 if self._monotonic() - attended >= ATTEND_EVERY_S:
                     attended = self._monotonic()
                     await self._attend(session)
+                    await self._say(session)
+                    await self._go_on(session)
                 if called and self.duty.serves(self._monotonic()):
                     await self._take(session, group)
                 self._ended.clear()
@@ -138,6 +147,24 @@ class Downlink:
         self.duty.note(view, asked_at)
         if before is None or (before.members, before.settled) != (view.members, view.settled):
             log.info("who shares the work", action="duty_view", members=view.members, settled=view.settled)
+
+    async def _say(self, session: DownSession) -> None:
+        """How this host is; a cloud that does not know the word is an older one, and nothing hangs on it."""
+        if self.standing is None:
+            return
+        try:
+            await session.tell(self.duty.host_id, self.standing)
+        except TransportError as exc:
+            log.debug("the cloud was not told how we are", action="standing_untold", reason=str(exc))
+
+    async def _go_on(self, session: DownSession) -> None:
+        """Renew the leases on what takes long; a cloud without the word is an older one, and hands it to another."""
+        if not self._at_work:
+            return
+        try:
+            await session.renew(self.duty.host_id, tuple(self._at_work), lease_s=LEASE_S)
+        except TransportError as exc:
+            log.debug("leases not renewed", action="leases_not_renewed", reason=str(exc))
 
     async def _leave(self, session: DownSession) -> None:
         """A clean stop lets the others go on at once instead of after the lease."""

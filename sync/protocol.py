@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from sync.batch import Batch
+from sync.records import SCHEMA_VERSION
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     acked: tuple[tuple[int, int], ...] = ()  # inclusive ranges applied for this stream
     fence: int = 0
     reason: str | None = None
+    schema_max: int = SCHEMA_VERSION  # batches that need more wait until the cloud is updated
+    schema_min: int | None = None  # the oldest it takes; None from one that does not say
     max_rows: int = 5_000
     max_bytes: int = 4 * 1024 * 1024
 
@@ -102,6 +105,15 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool  # no other host has ever attended, or none for a month
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says of itself: for people to read; nothing is decided by it."""
+
+    level: Literal["ok", "degraded", "critical"]
+    says: str  # the status in one line, 400 signs at most
+    pending_rows: int
+    oldest_pending_at: datetime | None = None
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What the cloud's ledger says of one stream."""
 
@@ -116,14 +128,23 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     ledger: tuple[tuple[int, int, str], ...]  # lo, hi, digest in hex; oldest first
 
 
+LANES = 2  # batches under way at once: while one is landing, the next one travels
+
+
 class Session(Protocol):
-    """One connection to the cloud. Every method has a deadline of its own and raises only TransportError."""
+    """One conversation with the cloud; `apply` is called for up to LANES batches at once.
+
+    Every method has a deadline of its own and raises only TransportError.
+    """
 
     async def hello(self, hello: Hello) -> Welcome:
         """Say who we are; learn what the cloud holds."""
 
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         """Hand over one batch; returns when the cloud has decided."""
+
+    async def audit(self, stream_id: str, first: int) -> Account:
+        """What the cloud holds of a stream, with its ledger from a number on."""
 
     async def close(self) -> None:
         """Let go of the connection; never raises."""
@@ -135,11 +156,17 @@ class DownSession(Protocol):
     async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
         """Take requests that wait."""
 
+    async def renew(self, host_id: str, request_ids: tuple[str, ...], *, lease_s: int) -> None:
+        """Go on with requests that take longer than their lease."""
+
     async def complete(self, answer: Answer) -> None:
         """Say how a request ended; harmless when said twice."""
 
     async def attend(self, host_id: str, *, standby: bool, ttl_s: int) -> View:
         """Renew this host's lease on its share of the work; 0 gives it up."""
+
+    async def tell(self, host_id: str, standing: Standing) -> None:
+        """Say how this host is."""
 
     async def audit(self, stream_id: str, first: int) -> Account:
         """The ledger of one stream, batch by batch from a number on."""

@@ -3,7 +3,8 @@
 Law: frozen, keyword-only, no behaviour beyond reading itself; what is missing is None and absent on the wire.
 The store saves these records, a batch carries them, the API returns them. `_time` was said by a venue, `_at` was
 stamped by us; both are aware UTC. A price or probability is a float in [0, 1] or None. A field may be added within
-a schema version (the other side ignores what it does not know); renaming or removing one raises SCHEMA_VERSION.
+a schema version (the other side ignores what it does not know); renaming or removing one, a new kind of record, or a
+field that may not be missed raises SCHEMA_VERSION, and the kind stands in NEEDS: an older cloud gets what it can take.
 """
 
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from typing import Annotated, Any
 import msgspec
 
 SCHEMA_VERSION = 1
+# Kind of record -> the schema a cloud must have to take it as it is sent now; 1 for every kind that is not here.
+NEEDS: dict[str, int] = {}
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
@@ -182,6 +185,16 @@ class Evidence(StrEnum):
     BETTER = "BETTER"
     WORSE = "WORSE"
     SHOWN = "SHOWN"  # descriptive, or an anchor for another number: never tested
+
+
+class TimeFrame(StrEnum):
+    """How far a market's end was when it was predicted."""
+
+    DAY = "1d"  # up to one day
+    DAYS_3 = "3d"  # one to three
+    WEEK = "7d"
+    MONTH = "30d"
+    LATER = "later"
 
 
 class SignalKind(StrEnum):
@@ -425,9 +438,15 @@ class BenchmarkReport(Record, frozen=True, kw_only=True, tag="benchmark_report")
     """What the benchmark says of one experiment, or of all in order, as the edge worked it out at one moment."""
 
     report_id: str
-    scope: str  # "experiment:<name>", "leaderboard:<sort>"
+    scope: str  # "experiment:<name>", or as `leaderboard` says
     made_at: datetime
     body: dict[str, Any]  # agent.core.scoring.shapes, as JSON: every number with n, events, interval and null
+
+    @staticmethod
+    def leaderboard(sort: str, category: str | None = None, frame: TimeFrame | None = None) -> str:
+        """The scope of a leaderboard: of all questions, or of a cut. The category comes last: it may hold anything."""
+        cut = "" if category is None and frame is None else f":{frame or 'any'}:{(category or '').lower()}"
+        return f"leaderboard:{sort}{cut}"
 
 
 class DigestMarket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

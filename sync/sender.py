@@ -7,7 +7,7 @@ knows about itself is in `state`, for people. It reads no clock but the one it i
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -17,15 +17,18 @@ import structlog
 
 from sync.batch import Batch
 from sync.errors import BatchRefused, SinkHeld, TransportError
-from sync.protocol import Hello, Lineage, Receipt, Result, Session, Transport, Welcome
+from sync.protocol import LANES, Account, Hello, Lineage, Receipt, Result, Session, Transport, Welcome
+from sync.pulse import Pulse
 from sync.records import SCHEMA_VERSION
 from sync.waiting import first_of
 
 BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 300.0
 HELD_S = 300.0  # a person must act; asking more often only fills the log
+LONGEST_ATTEMPT_S = 180.0  # connect, hello and the largest batch on the slowest line we wait for
 SESSION_AGE = timedelta(minutes=30)  # proxies drop long sessions; leave before they do
-FRESH_EVERY = 5  # while a backlog drains: one newest batch, then four of the oldest
+_NO_LEDGER = 2**62  # of an audit that asks for the ranges alone
+FRESH_EVERY = 5  # while a backlog drains: one newest batch, then four of the oldest; what was just sealed, next
 
 log = structlog.get_logger("sync")
 
@@ -49,8 +52,8 @@ class SenderState(msgspec.Struct):
     skew_s: float | None = None  # server time minus ours, half a round trip uncertain
     last_error: str | None = None
     advice: str | None = None
-    beat_at: datetime | None = None  # last pass of the loop
-    wakes_at: datetime | None = None  # asleep until then on purpose
+    schema_max: int = SCHEMA_VERSION  # what the cloud takes, as far as it has said
+    too_new: str | None = None  # what the cloud is too old for, in words; everything else goes on
 
 
 class Outbox(Protocol):
@@ -64,8 +67,17 @@ class Outbox(Protocol):
     async def welcome(self, stream_id: str, welcome: Welcome) -> int:
         """Adopt the offered token; reopen what the cloud no longer holds; how many batches that were."""
 
-    async def next_batch(self, *, newest_first: bool) -> Batch | None:
-        """The next batch to send."""
+    async def next_batch(self, *, newest_first: bool, schema_max: int, besides: Collection[int]) -> Batch | None:
+        """The next batch to send, of those a cloud of this schema can take; `besides` are under way (their lo)."""
+
+    async def too_new(self, schema_max: int) -> int:
+        """How many rows wait for a cloud of a newer schema."""
+
+    async def elders(self) -> list[str]:
+        """Streams the present one has replaced, of which something may have to be sent again."""
+
+    async def answer_for(self, stream_id: str, account: Account) -> int:
+        """Bring back what the cloud no longer holds of an elder; how many batches that were."""
 
     async def ack(self, batch: Batch, receipt: Receipt) -> None:
         """The cloud holds this batch."""
@@ -91,7 +103,7 @@ class Sender:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.state = SenderState()
+        self.state, self.pulse = SenderState(), Pulse("sender", LONGEST_ATTEMPT_S)
         self._outbox = outbox
         self._transport = transport
         self._identity = (host_id, boot_id, agent_version)
@@ -130,31 +142,76 @@ class Sender:
         """Connect, greet, send; False when it should be done again at once (rotated, or old for a session)."""
         session = await self._transport.connect()
         try:
-            opened, fence = self._clock(), await self._greet(session)
-            if fence is None:  # rotated: greet again with the new stream
-                fence = await self._greet(session)
-            if fence is None:
+            opened, welcome = self._clock(), await self._greet(session)
+            if welcome is None:  # rotated: greet again with the new stream
+                welcome = await self._greet(session)
+            if welcome is None:
                 raise SinkHeld("hello: a new stream was refused as a fork", advice="restart the cloud's migrations")
             self._mark(Link.CONNECTED)
-            turn = 0
-            while self._clock() - opened < SESSION_AGE:
+            await self._look_back(session)
+            await self._look_ahead(welcome.schema_max)
+            return await self._deliver(session, welcome, opened, until_empty=until_empty)
+        finally:
+            await session.close()
+
+    async def _deliver(self, session: Session, welcome: Welcome, opened: datetime, *, until_empty: bool) -> bool:
+        """Keep the lanes full, one until the line has carried a batch; True when nothing is left.
+
+        The first failure ends them all: whatever was under way has no receipt, and is sent again.
+        """
+        flights = dict[asyncio.Task[bool], int]()  # and the lo of what each carries
+        turn, lanes = 0, 1
+        try:
+            while True:
                 self._mark(Link.CONNECTED)
-                batch = await self._outbox.next_batch(newest_first=turn % FRESH_EVERY == 0)
-                turn += 1
-                if batch is not None:
-                    if not await self._send(session, batch, fence):
+                is_young = self._clock() - opened < SESSION_AGE
+                while is_young and len(flights) < lanes:
+                    is_fresh = turn % FRESH_EVERY == 0 or self._outbox.sealed.is_set()
+                    self._outbox.sealed.clear()  # before looking: what is sealed from here on sets it again
+                    batch = await self._outbox.next_batch(
+                        newest_first=is_fresh, schema_max=welcome.schema_max, besides=flights.values()
+                    )
+                    if batch is None:
+                        break
+                    turn += 1
+                    flights[asyncio.create_task(self._send(session, batch, welcome.fence), name="lane")] = batch.lo
+                if flights:
+                    if not await _first_landed(flights):
                         return False
+                    lanes = LANES
+                elif not is_young:
+                    return False
                 elif until_empty or self._stop.is_set():
                     return True
                 else:
                     turn = 0
                     await self._idle(SESSION_AGE.total_seconds())
-            return False
+                    if self.state.too_new is not None:
+                        return False  # the cloud may have been updated meanwhile: hear it in a new hello
+                    await self._look_ahead(welcome.schema_max)
         finally:
-            await session.close()
+            for flight in flights:
+                flight.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
 
-    async def _greet(self, session: Session) -> int | None:
-        """Say hello; returns the fence, or None when the stream had to be rotated."""
+    async def _look_back(self, session: Session) -> None:
+        """A cloud that went back in time has lost of the streams before this one too."""
+        for stream_id in await self._outbox.elders():
+            n_back = await self._outbox.answer_for(stream_id, await session.audit(stream_id, _NO_LEDGER))
+            if n_back:
+                log.warning("cloud went back in time", action="cloud_rollback", n_batches=n_back, stream=stream_id)
+
+    async def _look_ahead(self, schema_max: int) -> None:
+        """Say what waits for a newer cloud; the rest goes on."""
+        n_rows = await self._outbox.too_new(schema_max) if schema_max < SCHEMA_VERSION else 0
+        rows = "1 row needs" if n_rows == 1 else f"{n_rows:,} rows need"
+        told = f"{rows} schema {SCHEMA_VERSION}, the cloud takes {schema_max}" if n_rows else None
+        if told is not None and self.state.too_new is None:
+            log.warning("the cloud is older than this program", action="cloud_too_old", reason=told)
+        self.state.schema_max, self.state.too_new = schema_max, told
+
+    async def _greet(self, session: Session) -> Welcome | None:
+        """Say hello; returns the cloud's welcome, or None when the stream had to be rotated."""
         host_id, boot_id, agent_version = self._identity
         stream_id, token, next_token, local_hi = await self._outbox.greeting()
         asked = self._clock()
@@ -178,7 +235,7 @@ class Sender:
         n_reopened = await self._outbox.welcome(stream_id, welcome)
         if n_reopened:
             log.warning("cloud went back in time", action="cloud_rollback", n_batches=n_reopened)
-        return welcome.fence
+        return welcome
 
     async def _send(self, session: Session, batch: Batch, fence: int) -> bool:
         """Send one batch; False when the session must be opened again."""
@@ -216,19 +273,29 @@ class Sender:
 
     async def _idle(self, timeout_s: float, *, floor_s: float = 0.0) -> None:
         """Sleep until new data is sealed (not before floor_s), a stop, or the timeout."""
-        self.state.wakes_at = self._clock() + timedelta(seconds=timeout_s)
+        self.pulse.beat(rest_s=timeout_s)
         if floor_s:
             await first_of(floor_s, self._stop, self._hurry)
         if not (self._stop.is_set() or self._hurry.is_set()) and timeout_s > floor_s:
             await first_of(timeout_s - floor_s, self._stop, self._hurry, self._outbox.sealed)
         self._outbox.sealed.clear()
         self._hurry.clear()
-        self.state.wakes_at = None
+        self.pulse.beat()
 
     def _mark(self, link: Link, *, error: str | None = None, advice: str | None = None) -> None:
-        now = self._clock()
+        self.pulse.beat()
         if link is not self.state.link:
             if link is Link.CONNECTED:
                 log.info("cloud connected", action="cloud_connected")
-            self.state.link, self.state.since = link, now
-        self.state.beat_at, self.state.last_error, self.state.advice = now, error, advice
+            self.state.link, self.state.since = link, self._clock()
+        self.state.last_error, self.state.advice = error, advice
+
+
+async def _first_landed(flights: dict[asyncio.Task[bool], int]) -> bool:
+    """Wait for one or more and take them out; False when the session must be opened again. Raises: as `_send`."""
+    done, _ = await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+    for flight in done:
+        del flights[flight]
+    for error in filter(None, [flight.exception() for flight in done]):
+        raise error
+    return all(flight.result() for flight in done)

@@ -42,7 +42,7 @@ async def _findings(settings: Settings, config: Path | None, *, offline: bool, d
     from agent.app import VERSION, utc_now
     from agent.desk.base import ask
     from agent.desk.doctor import AskStoreHealth, AskStreamHere
-    from agent.doctor import journal, network, place, unit
+    from agent.doctor import broker, cloud, journal, place, unit
     from agent.doctor.lineage import StreamHere
     from agent.log import Redactor
 
@@ -74,7 +74,7 @@ async def _findings(settings: Settings, config: Path | None, *, offline: bool, d
     if offline:
         found.append(skipped("D14", "network", "not asked: --offline"))
     else:
-        found += [*await network.cloud(settings, look), *await network.broker(settings)]
+        found += [*await cloud.checks(settings, look), *await broker.checks(settings)]
     redactor = Redactor(settings.secrets())
     clean = [msgspec.structs.replace(one, text=redactor.text(one.text)) for one in found]
     return sorted(clean, key=lambda one: one.id)

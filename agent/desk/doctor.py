@@ -10,13 +10,12 @@ from typing import Any, ClassVar
 
 from agent.core.instants import from_ms, to_ms
 from agent.desk.base import Ask, Desk
-from agent.desk.rotate import BY_HAND
 from agent.doctor.findings import Finding, failed, good, skipped, warning
 from agent.doctor.lineage import StreamHere
 from agent.status.plant import PENDING_DEGRADED
 from agent.status.spans import counted, span
 from agent.store.db import APPLICATION_ID
-from agent.store.outbox import load_backlog, load_stream
+from agent.store.outbox import BY_HAND, load_backlog, load_stream
 from agent.store.tx import Reader
 
 _RECENT = timedelta(days=7)
@@ -116,7 +115,7 @@ async def _pending(desk: Desk) -> Finding:
     if backlog.n_held:
         held = counted(backlog.n_held, "batch", "batches")
         return warning("D13", "pending", f"{text}; {held} set aside", "oddsd queue tells why")
-    if desk.settings.database_url is None:
+    if desk.settings.database_url is None and desk.settings.cloud_url is None:
         return good("D13", "pending", f"{text}; no cloud is configured")
     # Measured: some 5,000 rows a second leave over a home line; a tick's worth is gone in a second.
     rate = f"about {span(timedelta(seconds=max(1, backlog.n_rows // 5000)))} to send once the cloud answers"

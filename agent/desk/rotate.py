@@ -8,8 +8,6 @@ from agent.core.instants import to_ms
 from agent.desk.base import Ask, Desk
 from agent.store import outbox
 
-BY_HAND = "asked for by the operator"
-
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it."""
@@ -25,7 +23,7 @@ class AskRotate(Ask[Rotated], frozen=True, kw_only=True):
     verb: ClassVar[str] = "rotate_stream"
     answer_type: ClassVar[Any] = Rotated
     writes: ClassVar[bool] = True
-    reason: str = BY_HAND
+    reason: str = outbox.BY_HAND
 
     async def answer(self, desk: Desk) -> Rotated:
         """Raises: StoreError."""

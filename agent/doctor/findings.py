@@ -1,6 +1,6 @@
 """What the doctor says: one finding per check, each with a stable id, a level, one sentence and one fix. Pure.
 
-Law: ids are never given to another check (docs/operating.md lists them); a check that could not be made is neither
+Law: ids are never given to another check (docs/operate.md lists them); a check that could not be made is neither
 good nor bad and says why; what does not apply here is skipped in words.
 """
 

@@ -1,25 +1,23 @@
 """What the cloud's own words say: whether it knows our stream, which schemas it takes, and what time it is there.
 
-Law: asking leaves nothing behind. The hello without a stream is refused before anything is written and is answered all
-the same; the lineage token is not offered here, only the daemon's own hello may move it.
+Law: asking leaves nothing behind. A hello of nobody is refused before anything is written and is answered all the same;
+the lineage token is not offered here, only the daemon's own hello may move it.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Protocol
 
-import asyncpg
 import msgspec
 
 from agent.doctor.findings import Finding, failed, good, skipped, unknown, warning
 from agent.status.plant import SKEW_CRITICAL_S, SKEW_DEGRADED_S
+from sync.errors import TransportError
+from sync.protocol import Account, Hello, Welcome
 from sync.records import SCHEMA_VERSION
 
 NAMES = (("D12", "lineage"), ("D19", "schema"), ("D20", "clock skew"))
-_HELLO = "SELECT edge_hello(NULL, NULL, NULL, NULL, NULL, NULL, $1, NULL, NULL)"
-_LIMIT_S = 5.0
-_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_NOBODY = "00000000-0000-4000-8000-000000000000"
 _MIGRATE = "oddsd-cloud migrate at the cloud"
 
 
@@ -31,38 +29,52 @@ class StreamHere(msgspec.Struct, frozen=True, kw_only=True):
     acked_seq: int | None
 
 
+class Session(Protocol):
+    """What is asked of the cloud, over either way."""
+
+    async def hello(self, hello: Hello) -> Welcome:
+        """The first word."""
+
+    async def audit(self, stream_id: str, first: int) -> Account:
+        """What its ledger says of a stream."""
+
+
 Look = Callable[[], Awaitable[StreamHere | None]]
 
 
-async def compare(connection: Any, look: Look) -> list[Finding]:
+async def compare(session: Session, look: Look) -> list[Finding]:
     """D12, D19, D20."""
     try:
         asked = datetime.now(UTC)
-        greeting = json.loads(await connection.fetchval(_HELLO, SCHEMA_VERSION, timeout=_LIMIT_S))
+        greeting = await session.hello(_anonymous(asked))
         answered = datetime.now(UTC)
-    except _FAULTS as exc:
-        said = [unknown(id_, name, f"edge_hello: {_why(exc)}", _MIGRATE) for id_, name in NAMES[1:]]
+    except TransportError as exc:
+        said = [unknown(id_, name, str(exc), exc.advice or _MIGRATE) for id_, name in NAMES[1:]]
     else:
-        there = datetime.fromisoformat(greeting["server_time"])
-        said = [_schema(greeting), skew((there - (asked + (answered - asked) / 2)).total_seconds())]
-    return [await _lineage(connection, look), *said]
+        said = [_schema(greeting), skew((greeting.server_time - (asked + (answered - asked) / 2)).total_seconds())]
+    return [await _lineage(session, look), *said]
 
 
-async def _lineage(connection: Any, look: Look) -> Finding:
+def _anonymous(now: datetime) -> Hello:
+    """A hello of nobody: the cloud turns it away before it writes, and says what it takes and what time it is."""
+    return Hello(
+        host_id="", stream_id=_NOBODY, prev_token=_NOBODY, next_token=_NOBODY, boot_id="", client_time=now,
+        schema_v=SCHEMA_VERSION, agent_version="", local_hi=0,
+    )  # fmt: skip
+
+
+async def _lineage(session: Session, look: Look) -> Finding:
     id_, name, before = "D12", "lineage", await look()
     if before is None:
         return skipped(id_, name, "there is no database yet, or it cannot be asked (D07)")
     try:
-        text = await connection.fetchval(
-            "SELECT edge_audit($1, $2)", before.stream_id, before.last_seq + 1, timeout=_LIMIT_S
-        )
-    except _FAULTS as exc:
-        return unknown(id_, name, f"edge_audit: {_why(exc)}", _MIGRATE)
+        account = await session.audit(before.stream_id, before.last_seq + 1)
+    except TransportError as exc:
+        return unknown(id_, name, str(exc), exc.advice or _MIGRATE)
     after = await look()  # the daemon sends meanwhile: the cloud may hold what was given since
     if after is None or after.stream_id != before.stream_id:
         return unknown(id_, name, "a new stream was begun meanwhile", "ask again")
-    account = json.loads(text)
-    return lineage(before.acked_seq, after.last_seq, account["acked"] if account["known"] else None)
+    return lineage(before.acked_seq, after.last_seq, account.acked if account.known else None)
 
 
 def lineage(acked_seq: int | None, last_seq: int, there: Sequence[Sequence[int]] | None) -> Finding:
@@ -84,8 +96,10 @@ def lineage(acked_seq: int | None, last_seq: int, there: Sequence[Sequence[int]]
     return good(id_, name, f"the cloud knows this stream up to {most:,} of {last_seq:,}")
 
 
-def _schema(greeting: dict[str, Any]) -> Finding:
-    id_, name, least, most = "D19", "schema", greeting["schema_min"], greeting["schema_max"]
+def _schema(greeting: Welcome) -> Finding:
+    id_, name, least, most = "D19", "schema", greeting.schema_min, greeting.schema_max
+    if least is None:
+        return unknown(id_, name, "the cloud does not say which it takes", _MIGRATE)
     text = f"ours is {SCHEMA_VERSION}, the cloud takes {least} to {most}"
     if not least <= SCHEMA_VERSION <= most:
         older = "the cloud: oddsd-cloud migrate" if most < SCHEMA_VERSION else "oddsd on this machine"
@@ -102,7 +116,3 @@ def skew(seconds: float) -> Finding:
     if abs(seconds) > SKEW_DEGRADED_S:
         return warning(id_, name, text, fix)
     return good(id_, name, text)
-
-
-def _why(exc: BaseException) -> str:
-    return str(exc).partition("\n")[0] or type(exc).__name__

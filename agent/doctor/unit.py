@@ -16,6 +16,7 @@ _UNIT = "oddsd.service"
 _LIMIT_S = 10.0
 _EXPOSURE = 1.5  # of systemd-analyze's ten; OPS1 asks for it
 _MOST_RESTARTS = 3
+_NO_CREDENTIALS = "243"  # systemd's EXIT_CREDENTIALS, from before our program begins
 _CGROUP = Path("/sys/fs/cgroup/cgroup.controllers")
 # Directives of our unit, and the systemd that first knew them: an older one says so once in its log and goes on.
 _SINCE = {
@@ -46,11 +47,11 @@ def unit() -> list[Finding]:
     names = (("D24", "hardening"), ("D25", "restarts"), ("D26", "systemd"))
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         return [skipped(id_, name, "systemd does not run here") for id_, name in names]
-    shown = _said("systemctl", "show", _UNIT, "-p", "LoadState,NRestarts,WatchdogUSec,Type,MemoryMax")
+    shown = _said("systemctl", "show", _UNIT, "-p", "LoadState,NRestarts,WatchdogUSec,Type,MemoryMax,ExecMainStatus")
     values = dict(line.partition("=")[::2] for line in shown.splitlines())
     if values.get("LoadState") != "loaded":
         return [skipped(id_, name, f"{_UNIT} is not installed") for id_, name in names]
-    return [_hardening(), _restarts(values), features(_said("systemctl", "--version"), values, _controllers())]
+    return [_hardening(), restarts(values), features(_said("systemctl", "--version"), values, _controllers())]
 
 
 def _hardening() -> Finding:
@@ -66,7 +67,12 @@ def _hardening() -> Finding:
     return good("D24", "hardening", f"exposure {exposure}")
 
 
-def _restarts(values: dict[str, str]) -> Finding:
+def restarts(values: dict[str, str]) -> Finding:
+    """D25, from the unit's properties: how often it was started again, and what keeps it from starting. Pure."""
+    if values.get("ExecMainStatus") == _NO_CREDENTIALS:
+        text = "it does not start: systemd cannot read one of its secrets (status 243)"
+        fix = "encrypted on another board or disk, or damaged: run the playbook again, it encrypts them anew"
+        return failed("D25", "restarts", text, fix)
     n, watchdog = int(values.get("NRestarts") or 0), values.get("WatchdogUSec", "0")
     if watchdog in {"0", "infinity", ""}:
         return warning("D25", "restarts", f"{n} restarts; no watchdog is set", "use the project's unit (WatchdogSec)")

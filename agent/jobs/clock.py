@@ -2,7 +2,7 @@
 
 Law: what is due is decided from the gap between the last slot dealt with and now, never by counting ticks, so a slept
 machine, a stopped daemon, a pause and a jumped clock are one case. A slot is run once: a clock that goes back finds it
-in the ledger. The loop looks at least every 30 s and calls `beat` each time: no beat, no watchdog. Owned by the daemon.
+in the ledger. The loop looks at least every 5 s and calls `beat` each time: no beat, no watchdog. Owned by the daemon.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from agent.jobs.ledger import Trigger
 from agent.jobs.pauses import Pause, load_pauses, pause_of
 from agent.jobs.runner import JobSpec, Runner
 
-LONGEST_SLEEP_S = 30.0  # timers stand still while a machine sleeps; this bounds how late it notices
+LONGEST_SLEEP_S = 5.0  # timers stand still while a machine sleeps; this bounds how late it and a set clock are noticed
 SHORTEST_SLEEP_S = 0.01  # the wall clock may lag the timer by a little: look again, do not spin
-ON_TIME = timedelta(seconds=60)  # later than two looks, a slot counts as missed
+ON_TIME = timedelta(seconds=60)  # later than many looks, a slot counts as missed
 MOST_SLOTS = 1000  # looked back at; beyond it the number only says "or more"
 JUMP_S = 1.0  # the wall clock against the timer's, between two looks; smaller steps are time being kept
 _SECOND = timedelta(seconds=1)

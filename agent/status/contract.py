@@ -1,6 +1,6 @@
 """The Report as every reader gets it: the screen, --json, MQTT, metrics, the snapshot. Pure, and light to import.
 
-Law: its JSON form is a contract (docs/operating.md): fields are added within a schema version, never renamed or
+Law: its JSON form is a contract (docs/operate.md): fields are added within a schema version, never renamed or
 removed; what is not known is null and never zero. Made by report.py alone.
 """
 

@@ -34,9 +34,11 @@ from agent.status.requests import Command, Requests, Response
 from agent.status.state import MqttLive
 from agent.status.statements import Level
 from agent.store.incidents import Incident
+from sync.pulse import Pulse
 from sync.records import SCHEMA_VERSION
 
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 300.0
+LONGEST_ATTEMPT_S = 180.0  # a name that nobody resolves, the greeting, and a full round of words
 KEEPALIVE_S = 30  # the broker speaks our last will 1.5 times this after a power cut
 _EVENTS_KEPT = 32  # said as fast as the broker takes them; older ones give way
 _MOST_INCOMING = 32
@@ -133,6 +135,7 @@ class MqttPublisher:
         self._n_failures = 0
         self._level: Level | None = None  # as last published
         self._level_changed = asyncio.Event()
+        self.pulse = Pulse("mqtt", LONGEST_ATTEMPT_S)
 
     @property
     def live(self) -> MqttLive:
@@ -173,6 +176,7 @@ class MqttPublisher:
 
     async def _connect_for_ever(self) -> None:
         while True:
+            self.pulse.beat()
             # In a task of its own: here nothing is awaited that could swallow the stop (see _publish).
             session = asyncio.create_task(self._session(), name="mqtt-session")
             try:
@@ -186,7 +190,9 @@ class MqttPublisher:
             except* aiomqtt.MqttError as lost:
                 self._note_loss(lost)
             self._n_failures += 1
-            await asyncio.sleep(self._delay_s(self._n_failures))
+            delay_s = self._delay_s(self._n_failures)
+            self.pulse.beat(rest_s=delay_s)
+            await asyncio.sleep(delay_s)
 
     def _note_loss(self, lost: BaseExceptionGroup[aiomqtt.MqttError]) -> None:
         """Record why; the log hears the first of equal losses only."""
@@ -297,6 +303,7 @@ class MqttPublisher:
             report = await self._report_source()
             await self._announce(client, topic, report)
             await self._publish_state(client, topic, report)
+            self.pulse.beat(rest_s=self._options.state_every_s)
             self._n_failures = 0  # only now: a broker that accepts and kicks must not be asked every second
 
     async def _repeat_health(self, client: aiomqtt.Client, topic: str) -> None:

@@ -6,6 +6,7 @@ Called by report.py.
 
 from datetime import datetime, timedelta
 
+from agent.core.instants import from_ms
 from agent.jobs.pauses import EVERY_JOB, Pause, pause_of
 from agent.status.incidents import story, worth_a_line
 from agent.status.rooms import next_of
@@ -37,6 +38,32 @@ def buffer(state: State, live: Live, now: datetime) -> list[Line]:
                 f"{counted(state.n_held_batches, 'batch', 'batches')} set aside",
                 why=f"the cloud refuses it for good: {state.held_reason}",
                 advice="other batches pass; update the side that is wrong, nothing is dropped meanwhile",
+            )
+        )
+    return [*lines, *_lineage(state, now)]
+
+
+def _lineage(state: State, now: datetime) -> list[Line]:
+    """A past that is not what it seemed: told for a while, for nothing stays behind that could be looked at."""
+    lines = list[Line]()
+    if state.rotation is not None:
+        lines.append(
+            bad(
+                "buffer.rotated",
+                Level.DEGRADED,
+                f"a new stream since {clock(from_ms(state.rotation.closed_at), now)}",
+                why=state.rotation.reason,
+                advice="nothing is lost by it; if this file was neither restored nor copied, see who else runs on it",
+            )
+        )
+    if state.losses is not None:
+        lines.append(
+            bad(
+                "buffer.gap",
+                Level.DEGRADED,
+                counted(state.losses.n_rows, "row") + f" lost, found {clock(from_ms(state.losses.found_at), now)}",
+                why="the cloud went back in time and they are not held here any more",
+                advice="oddsd audit lists them; an older copy of this file or of the cloud may have them",
             )
         )
     return lines
@@ -96,7 +123,18 @@ def cloud(state: State, live: Live, now: datetime) -> list[Line]:
     if not link.connected:  # the age of what waits decides the level: a short cut is no alarm
         return [fine(key, "away" if link.last_error else "connecting", link.last_error, last)]
     trip = "connected" if link.round_trip_ms is None else f"{link.round_trip_ms:.0f} ms"
-    return [fine(key, trip, link.transport, last)]
+    if link.too_new is None:
+        return [fine(key, trip, link.transport, last)]
+    older = bad(
+        key,
+        Level.DEGRADED,
+        trip,
+        link.transport,
+        last,
+        why=link.too_new,
+        advice="update the cloud: oddsd-cloud migrate; they wait here, everything else goes on",
+    )
+    return [older]
 
 
 def last_sync(state: State, live: Live) -> datetime | None:

@@ -4,7 +4,7 @@ Law: the screen, --json, MQTT, STATUS=, metrics, `check` and the alerts say the 
 all show this record. Its form stands in contract.py.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from agent.jobs.pauses import EVERY_JOB
@@ -13,6 +13,7 @@ from agent.status.contract import Figures, Report, Watched
 from agent.status.spans import span
 from agent.status.state import Live, State
 from agent.status.statements import SEPARATOR, Level, Line, section, worst
+from sync.protocol import Standing
 
 
 def report(state: State, live: Live, now: datetime) -> Report:
@@ -68,6 +69,17 @@ def status_line(report: Report) -> str:
     if bad is not None:
         words.append(f"{bad.key}: {bad.why}")
     return " ".join(SEPARATOR.join(words).split())[:400]  # one short line: systemctl shows it whole
+
+
+def standing(told: Report) -> Standing:
+    """What the cloud's operators are told of this host: the level, the line, and what waits here."""
+    age_s = told.figures.oldest_pending_age
+    return Standing(
+        level=told.level.value,
+        says=status_line(told),
+        pending_rows=told.figures.pending_rows,
+        oldest_pending_at=None if age_s is None else told.at - timedelta(seconds=age_s),
+    )
 
 
 def _figures(state: State, live: Live, now: datetime, level: Level) -> Figures:

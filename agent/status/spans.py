@@ -50,7 +50,9 @@ def usd(amount: Decimal) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """Bytes in the largest fitting unit: "812 kB", "1.2 GB"."""
+    """Bytes in the largest fitting unit: "640 B", "812 kB", "1.2 GB"."""
+    if n_bytes < 1000:
+        return f"{n_bytes} B"
     for unit, factor in (("GB", 10**9), ("MB", 10**6)):
         if n_bytes >= factor:
             return f"{n_bytes / factor:.1f} {unit}"

@@ -23,7 +23,7 @@ from agent.store.glance import (
     load_watched,
 )
 from agent.store.incidents import Incident, load_recent
-from agent.store.outbox import load_backlog, load_stream
+from agent.store.outbox import Losses, Rotation, load_backlog, load_losses, load_rotation, load_stream
 from agent.store.tx import Reader, Row
 from sync.records import MarketStatus, Venue
 
@@ -33,6 +33,7 @@ _RUNS_LOOKED_AT = 96  # a day of quarter hours: how far back "failing since" can
 _NANO = Decimal(10) ** -9
 EVENTS_SHOWN = 10  # the newest; older ones are in the store
 _EVENTS_BACK = timedelta(days=7)
+_ROTATIONS_BACK, _LOSSES_BACK = timedelta(days=1), timedelta(days=7)  # so long they are worth a person's look
 
 
 class CloudLive(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class CloudLive(msgspec.Struct, frozen=True, kw_only=True):
     skew_s: float | None = None  # cloud's clock minus ours
     held_reason: str | None = None  # credentials or versions: waiting for a person
     last_error: str | None = None
+    too_new: str | None = None  # what the cloud is too old for; the rest goes on
 
 
 class MqttLive(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     n_dead_letters: int = 0  # units that wait for a person
     watched: tuple[WatchedMarket, ...] = ()
     incidents: tuple[Incident, ...] = ()  # the newest first
+    rotation: Rotation | None = None  # of the last day
+    losses: Losses | None = None  # of the last week
 
 
 async def load_state(reader: Reader, *, now: datetime, watch: Sequence[str] = ()) -> State:
@@ -210,6 +214,8 @@ async def load_state(reader: Reader, *, now: datetime, watch: Sequence[str] = ()
         n_dead_letters=await load_dead_letters(reader),
         watched=tuple(await load_watched(reader, watch)) if watch else (),
         incidents=tuple(await load_recent(reader, since=now - _EVENTS_BACK, limit=EVENTS_SHOWN)),
+        rotation=await load_rotation(reader, since_ms=to_ms(now - _ROTATIONS_BACK)),
+        losses=await load_losses(reader, since_ms=to_ms(now - _LOSSES_BACK)),
         buffer_bytes=await reader.fetch_value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
     )
 

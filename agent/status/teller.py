@@ -22,6 +22,7 @@ from agent.status.messenger import Message, send
 from agent.status.state import AlertsLive
 from agent.store.db import Store
 from agent.store.incidents import load_unsettled, save_told
+from sync.pulse import Pulse
 
 LOOK_S = 20.0  # a trouble must have lasted a minute anyway
 SEND_S = 60.0  # one message to one target
@@ -57,6 +58,7 @@ class Teller:
         self._news = asyncio.Event()
         self._n_failures = 0
         self._live = AlertsLive(n_targets=len(self._urls))
+        self.pulse = Pulse("alerts", 2 * LOOK_S + SEND_S * len(self._urls))
 
     @property
     def live(self) -> AlertsLive:
@@ -66,11 +68,14 @@ class Teller:
     async def run(self) -> None:
         """Look, tell, look again; for ever."""
         while True:
+            self.pulse.beat()
             try:
                 await self.tell()
             except (AlertFailed, StoreError) as exc:
                 self._note_failure(exc)
-                await asyncio.sleep(self._delay_s(self._n_failures))
+                delay_s = self._delay_s(self._n_failures)
+                self.pulse.beat(rest_s=delay_s)
+                await asyncio.sleep(delay_s)
             else:
                 await self._until_news()
 

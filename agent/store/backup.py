@@ -17,7 +17,7 @@ import msgspec
 
 from agent.errors import StoreError, StoreFull
 from agent.store.db import APPLICATION_ID
-from agent.store.tx import mapped
+from agent.store.tx import in_one_line, mapped
 
 _MODE = 0o640  # the operators' group may fetch it
 _CHUNK = 1 << 20
@@ -104,7 +104,7 @@ def _check(copy: Path) -> int:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if verdict != "ok" or application != APPLICATION_ID:
         raise StoreError(
-            f"backup {copy}: not whole: {verdict}", advice="the database itself may be damaged: stop oddsd"
+            f"backup {copy}: not whole: {in_one_line(verdict)}", advice="the database itself may be damaged: stop oddsd"
         )
     return int(schema)
 

@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiosqlite
+import structlog
 
 from agent.core.instants import Clock, to_ms
-from agent.errors import SchemaMismatch, StoreBroken, StoreError, StoreFull
-from agent.store import outbox
-from agent.store.tx import Reader, Tx, mapped
+from agent.errors import DeviceFailed, SchemaMismatch, StoreBroken, StoreError, StoreFull
+from agent.store import outbox, witness
+from agent.store.tx import Reader, Tx, in_one_line, mapped
 
 APPLICATION_ID = 0x0DD5D  # recognises our file among others
 
@@ -43,6 +44,8 @@ PRAGMA cache_size = -4096;
 """
 
 
+log = structlog.get_logger("store")
+
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _RECOVER = "oddsd recover moves it aside and carries over what can still be read"
 
@@ -59,6 +62,7 @@ class Store:
         self._lock = asyncio.Lock()
         self._reader_connection = reader
         self.reader = Reader(reader)
+        self._failed: DeviceFailed | None = None  # after it nothing is written: a later sync would succeed all the same
 
     @classmethod
     async def open(cls, path: Path, *, clock: Clock) -> Self:
@@ -69,17 +73,26 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         if not looks_like_sqlite(path):
             raise StoreBroken(f"store {path}: not a database of ours: no SQLite file", advice=_RECOVER)
+        found = witness.question(path)
+        if found.doubt is None:
+            witness.dismiss(path)
         writer, reader = await _connect(path), None
         try:
             await _migrate(writer, path)
             await writer.executescript(_WRITER_PRAGMAS)
             await _assert_full(writer, path)
-            await _assert_whole(writer, path)
+            await _assert_whole(writer, path, found)
             reader = await _connect(path)
             await reader.executescript(_READER_PRAGMAS)
             store = cls(path, writer, reader, clock)
             async with store.write() as tx:
                 await outbox.ensure_stream(tx, now_ms=to_ms(clock()))
+                if found.doubt is not None:
+                    log.critical("the log of writes is not the database's own", action="log_doubted", why=found.doubt)
+                    await outbox.rotate(
+                        tx, await outbox.load_stream(tx), reason=found.doubt, now_ms=to_ms(clock())
+                    )  # its numbers may have been given to other rows
+            witness.install(path)
         except BaseException as exc:
             for connection in filter(None, (reader, writer)):
                 await connection.close()  # its thread would keep the process from ending
@@ -94,9 +107,12 @@ class Store:
         async with self._lock:
             await self._reader_connection.close()
             try:
-                with contextlib.suppress(sqlite3.Error):  # a full disk: the next start looks the file over
-                    await self._writer.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('clean', '1')")
-                await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if self._failed is None:
+                    with contextlib.suppress(sqlite3.Error):  # a full disk: the next start looks the file over
+                        await self._writer.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('clean', '1')")
+                witness.dismiss(self.path)
+                if self._failed is None:
+                    await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as exc:
                 raise mapped(exc, "the checkpoint at closing") from exc  # the WAL keeps what the file did not take
             finally:
@@ -119,6 +135,9 @@ class Store:
         Raises: StoreBusy, StoreFull, StoreError; whatever the block raises rolls back and passes through.
         """
         async with self._lock:
+            if self._failed is not None:
+                told = DeviceFailed(f"nothing is written any more: {self._failed}", advice=self._failed.advice)
+                raise told from self._failed.__cause__
             tx = Tx(self._writer)
             try:
                 # Inside: a cancelled await does not stop the statement, which the worker thread still runs.
@@ -132,6 +151,8 @@ class Store:
                 await asyncio.shield(asyncio.ensure_future(self._rollback()))
                 if isinstance(exc, StoreFull):
                     self.full.set()
+                elif isinstance(exc, DeviceFailed):
+                    self._failed = exc
                 raise
             if tx.emitted:
                 self.sealed.set()
@@ -181,15 +202,19 @@ async def _assert_full(connection: aiosqlite.Connection, path: Path) -> None:
         raise StoreError(f"store {path}: synchronous=FULL was not accepted")
 
 
-async def _assert_whole(connection: aiosqlite.Connection, path: Path) -> None:
-    """After a stop that was none, look the file over before anything is built on it. Raises: StoreBroken."""
+async def _assert_whole(connection: aiosqlite.Connection, path: Path, found: witness.Testimony) -> None:
+    """After a stop that was none, look the file over before anything is built on it. Raises: StoreBroken.
+
+    A log of writes that is gone or another's may have left pages of two times: then row by row, however long it takes.
+    """
+    look = "PRAGMA quick_check(1)" if found.doubt is None else "PRAGMA integrity_check(1)"
     try:
-        if await connection.execute_fetchall("DELETE FROM meta WHERE key = 'clean' RETURNING 1"):
+        if await connection.execute_fetchall("DELETE FROM meta WHERE key = 'clean' RETURNING 1") and not found.unclean:
             return
-        verdict = await _value(connection, "PRAGMA quick_check(1)")
+        verdict = in_one_line(await _value(connection, look))
     except sqlite3.DatabaseError as exc:
         if not getattr(exc, "sqlite_errorname", "").startswith(_DAMAGED):
-            raise mapped(exc, "quick_check") from exc
+            raise mapped(exc, look) from exc
         verdict = str(exc)
     if verdict != "ok":
         raise StoreBroken(f"store {path}: damaged: {verdict}", advice=_RECOVER)

@@ -7,7 +7,7 @@ reads here, only `Store.write` seals.
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from agent.errors import StoreError
 from agent.store.tx import Reader, Row, Tx
 from sync.batch import Batch
 from sync.batch import seal as seal_batches
-from sync.records import Record
+from sync.records import SCHEMA_VERSION, Record
+
+BY_HAND = "asked for by the operator"  # of a rotation nobody needs to be told of
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,14 +111,39 @@ async def load_backlog(reader: Reader) -> Backlog:
     return Backlog(n_rows=row[0], n_batches=row[1], n_held=row[2], oldest_sealed_at=row[3])
 
 
-async def load_pending(reader: Reader, *, newest_first: bool) -> Batch | None:
-    """The next batch to send, or None. Held batches are passed over: they wait for a person."""
+async def load_pending(
+    reader: Reader, *, newest_first: bool, schema_max: int = SCHEMA_VERSION, besides: Collection[int] = ()
+) -> Batch | None:
+    """The next batch to send, or None. Held batches are passed over: they wait for a person.
+
+    Args:
+        schema_max: what the cloud can take; newer batches wait for a newer cloud.
+        besides: batches under way, by their lo.
+    """
     order = "DESC" if newest_first else "ASC"
     row = await reader.fetch_one(
         "SELECT b.* FROM batches b JOIN streams s USING (stream_id) WHERE s.closed_at IS NULL"
-        f" AND b.acked_at IS NULL AND b.held_reason IS NULL ORDER BY b.lo {order} LIMIT 1"
+        f" AND b.acked_at IS NULL AND b.held_reason IS NULL AND b.schema_v <= ?"
+        f" AND b.lo NOT IN ({', '.join('?' * len(besides))}) ORDER BY b.lo {order} LIMIT 1",
+        (schema_max, *besides),
     )
     return None if row is None else _batch_from_row(row)
+
+
+async def load_n_sendable(reader: Reader, schema_max: int) -> int:
+    """How many batches could leave now: neither set aside nor too new for the cloud."""
+    n_batches: int = await reader.fetch_value(
+        "SELECT count(*) FROM batches WHERE acked_at IS NULL AND held_reason IS NULL AND schema_v <= ?", (schema_max,)
+    )
+    return n_batches
+
+
+async def load_too_new(reader: Reader, schema_max: int) -> int:
+    """How many rows wait for a cloud of a newer schema."""
+    n_rows: int = await reader.fetch_value(
+        "SELECT coalesce(sum(hi - lo + 1), 0) FROM batches WHERE acked_at IS NULL AND schema_v > ?", (schema_max,)
+    )
+    return n_rows
 
 
 def _batch_from_row(row: Row) -> Batch:
@@ -176,7 +203,7 @@ async def reopen_vanished(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int
         "SELECT lo, hi FROM batches WHERE stream_id = ? AND acked_at IS NOT NULL", (stream.stream_id,)
     )
     ranges = list(acked)
-    vanished = [row["lo"] for row in rows if not _within(row, ranges)]
+    vanished = [row["lo"] for row in rows if not within(row, ranges)]
     await tx.execute_many(
         "UPDATE batches SET acked_at = NULL, receipt = NULL WHERE stream_id = ? AND lo = ?",
         [(stream.stream_id, lo) for lo in vanished],
@@ -184,7 +211,8 @@ async def reopen_vanished(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int
     return len(vanished)
 
 
-def _within(row: Row, ranges: Sequence[tuple[int, int]]) -> bool:
+def within(row: Row, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a batch lies in one of the ranges."""
     return any(lo <= row["lo"] and row["hi"] <= hi for lo, hi in ranges)
 
 
@@ -202,16 +230,55 @@ async def save_gaps(tx: Tx, stream: Stream, acked: Iterable[tuple[int, int]], *,
     """Write down what the cloud has lost and we no longer retain; returns the ranges that are new."""
     rows = await tx.fetch("SELECT lo, hi FROM batches WHERE stream_id = ?", (stream.stream_id,))
     found = gaps(stream.last_seq, ((row["lo"], row["hi"]) for row in rows), acked)
+    return await save_found_gaps(tx, stream.stream_id, found, now_ms=now_ms)
+
+
+async def save_found_gaps(
+    tx: Tx, stream_id: str, found: Sequence[tuple[int, int]], *, now_ms: int
+) -> list[tuple[int, int]]:
+    """The gaps of a stream are these from now on; one that was known keeps its moment. Returns the new ones."""
     known = {
-        (row["lo"], row["hi"])
-        for row in await tx.fetch("SELECT lo, hi FROM gaps WHERE stream_id = ?", (stream.stream_id,))
+        (row["lo"], row["hi"]): row["found_at"]
+        for row in await tx.fetch("SELECT lo, hi, found_at FROM gaps WHERE stream_id = ?", (stream_id,))
     }
-    await tx.execute("DELETE FROM gaps WHERE stream_id = ?", (stream.stream_id,))
+    await tx.execute("DELETE FROM gaps WHERE stream_id = ?", (stream_id,))
     await tx.execute_many(
         "INSERT INTO gaps (stream_id, lo, hi, found_at) VALUES (?, ?, ?, ?)",
-        [(stream.stream_id, lo, hi, now_ms) for lo, hi in found],
+        [(stream_id, lo, hi, known.get((lo, hi), now_ms)) for lo, hi in found],
     )
     return [gap for gap in found if gap not in known]
+
+
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that was given up by the program itself."""
+
+    reason: str
+    closed_at: int  # ms
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands neither here nor in the cloud any more."""
+
+    n_rows: int
+    found_at: int  # ms, of the newest
+
+
+async def load_rotation(reader: Reader, *, since_ms: int) -> Rotation | None:
+    """The newest since a moment that nobody asked for."""
+    row = await reader.fetch_one(
+        "SELECT coalesce(reason, '') AS reason, closed_at FROM streams WHERE closed_at >= ? AND reason IS NOT ?"
+        " ORDER BY closed_at DESC LIMIT 1",
+        (since_ms, BY_HAND),
+    )
+    return None if row is None else Rotation(reason=row["reason"], closed_at=row["closed_at"])
+
+
+async def load_losses(reader: Reader, *, since_ms: int) -> Losses | None:
+    """The gaps found since a moment; None where there are none."""
+    row = await reader.fetch_one(
+        "SELECT sum(hi - lo + 1) AS n_rows, max(found_at) AS found_at FROM gaps WHERE found_at >= ?", (since_ms,)
+    )
+    return None if row is None or row["n_rows"] is None else Losses(n_rows=row["n_rows"], found_at=row["found_at"])
 
 
 async def release_held(tx: Tx) -> int:
@@ -235,15 +302,17 @@ async def rotate(
     )
     new_id = await _insert_stream(tx, now_ms)
     rows = await tx.fetch("SELECT lo, hi, acked_at FROM batches WHERE stream_id = ? ORDER BY lo", (stream.stream_id,))
-    first = 1
+    first, moved = 1, list[tuple[int, int]]()
     for row in rows:
-        if row["acked_at"] is None or (acked is not None and not _within(row, acked)):
-            first += await _move(tx, stream.stream_id, row["lo"], new_id, first)
+        if row["acked_at"] is None or (acked is not None and not within(row, acked)):
+            first += await move(tx, stream.stream_id, row["lo"], new_id, first)
+            moved.append((row["lo"], row["hi"]))
     await tx.execute("UPDATE streams SET next_seq = ? WHERE stream_id = ?", (first, new_id))
+    await tx.execute("UPDATE streams SET moved = ? WHERE stream_id = ?", (json.dumps(moved), stream.stream_id))
     return new_id
 
 
-async def _move(tx: Tx, old_id: str, lo: int, new_id: str, first: int) -> int:
+async def move(tx: Tx, old_id: str, lo: int, new_id: str, first: int) -> int:
     """Give one batch its numbers in the new stream, one at a time: a week's backlog does not fit into memory.
 
     A batch that was moved before keeps its first origin. Returns: how many rows it has.

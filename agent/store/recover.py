@@ -18,11 +18,12 @@ import msgspec
 
 from agent.core.instants import Clock, to_ms
 from agent.errors import StoreError
-from agent.store import outbox
+from agent.store import outbox, witness
 from agent.store.db import APPLICATION_ID, Store, looks_like_sqlite
+from agent.store.tx import in_one_line
 from sync.batch import Batch
 
-TRIO = ("", "-wal", "-shm")
+TRIO = ("", "-wal", "-shm", witness.SUFFIX)
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +50,10 @@ def verdict_of(database: Path) -> str:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
     except sqlite3.Error as exc:
         return str(exc)
+    found = in_one_line(found)
     if found == "ok" and application != APPLICATION_ID:
         return "a database of another program"
-    return str(found)
+    return found
 
 
 def move_aside(database: Path, now: datetime) -> Path:

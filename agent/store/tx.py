@@ -10,7 +10,7 @@ from typing import Any
 import aiosqlite
 from msgspec import Raw
 
-from agent.errors import StoreBusy, StoreError, StoreFull
+from agent.errors import DeviceFailed, StoreBusy, StoreError, StoreFull
 from sync.records import Record
 
 Row = sqlite3.Row
@@ -69,6 +69,17 @@ class Tx(Reader):
         self.emitted.extend(records)
 
 
+# Not the whole SQLITE_IOERR family: a full disk and a lock are in it too.
+_DEVICE = {
+    f"SQLITE_IOERR_{what}" for what in ("READ", "WRITE", "FSYNC", "DIR_FSYNC", "TRUNCATE", "FSTAT", "DATA", "CORRUPTFS")
+}
+
+
+def in_one_line(verdict: object) -> str:
+    """What a check of SQLite's found, as a part of a sentence: "ok", or the first fault."""
+    return " ".join(str(verdict).replace("*** in database main ***", "").split())
+
+
 def mapped(exc: sqlite3.Error, sql: str) -> StoreError:
     """The one place where SQLite's errors become ours."""
     name = getattr(exc, "sqlite_errorname", None) or type(exc).__name__
@@ -78,4 +89,6 @@ def mapped(exc: sqlite3.Error, sql: str) -> StoreError:
         return StoreBusy(message, advice="another process holds the database; stop it")
     if name == "SQLITE_FULL":
         return StoreFull(message, advice="free disk space; nothing stored was lost")
+    if name in _DEVICE:
+        return DeviceFailed(message, advice="look at the device: dmesg, smartctl; what was committed before is safe")
     return StoreError(message)

@@ -18,25 +18,37 @@ language sql as $$
     values (p_stream, p_seq, left(p_kind, 100), left(p_reason, 1000), p_payload)
 $$;
 
--- The array as jsonb. jsonb refuses a whole batch for one \u0000, so what it refuses is found, set aside and left null.
-create or replace function edge_parse(p_stream uuid, p_lo bigint, p_rows text) returns jsonb
+-- The rows that have not landed, as trees. jsonb refuses a whole batch for one \u0000, so what it refuses is found and
+-- set aside, row by row.
+create or replace function edge_rest(p_stream uuid, p_lo bigint, p_rows json, p_without_quotes boolean)
+returns table (seq bigint, value jsonb)
 language plpgsql as $$
 declare
-    v_rows jsonb[] := '{}';
+    v_seqs bigint[];
+    v_values jsonb[];
     v_each record;
 begin
-    return p_rows::jsonb;
-exception when data_exception or program_limit_exceeded then
-    for v_each in select value::text as payload, n from json_array_elements(p_rows::json) with ordinality as e (value, n)
-    loop
-        begin
-            v_rows[v_each.n] := v_each.payload::jsonb;
-        exception when data_exception or program_limit_exceeded then
-            v_rows[v_each.n] := null;
-            perform edge_set_aside(p_stream, p_lo + v_each.n - 1, null, sqlstate || ': ' || sqlerrm, v_each.payload);
-        end;
-    end loop;
-    return to_jsonb(v_rows);
+    begin
+        select array_agg(p_lo + e.n - 1), array_agg(e.value::jsonb) into v_seqs, v_values
+        from json_array_elements(p_rows) with ordinality as e (value, n)
+        where not p_without_quotes or e.value ->> 'kind' is distinct from 'quote';
+    exception when data_exception or program_limit_exceeded then
+        v_seqs := '{}';
+        v_values := '{}';
+        for v_each in
+            select p_lo + e.n - 1 as seq, e.value from json_array_elements(p_rows) with ordinality as e (value, n)
+        loop
+            begin
+                if not p_without_quotes or v_each.value ->> 'kind' is distinct from 'quote' then
+                    v_values := v_values || v_each.value::jsonb;
+                    v_seqs := v_seqs || v_each.seq;
+                end if;
+            exception when data_exception or program_limit_exceeded then
+                perform edge_set_aside(p_stream, v_each.seq, null, sqlstate || ': ' || sqlerrm, v_each.value::text);
+            end;
+        end loop;
+    end;
+    return query select * from unnest(v_seqs, v_values);
 end;
 $$;
 
@@ -73,6 +85,20 @@ exception when data_exception or integrity_constraint_violation or program_limit
 end;
 $$;
 
+-- Quotes, at once or not at all: null where one of them is bad, which is then looked for among the rest.
+create or replace function edge_land_quotes_or_none(
+    p_rows json, out n_rows integer, out n_quotes integer, out inserted integer
+)
+language plpgsql as $$
+begin
+    select * into n_rows, n_quotes, inserted from edge_land_quotes(p_rows);
+exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    n_rows := null;
+    n_quotes := 0;
+    inserted := 0;
+end;
+$$;
+
 create or replace function edge_apply(
     p_stream uuid, p_fence bigint, p_lo bigint, p_hi bigint, p_digest bytea, p_schema_v integer, p_rows text
 ) returns jsonb
@@ -83,7 +109,8 @@ declare
     v_stream edge_stream;
     v_batch edge_batch;
     v_range int8range;
-    v_rows jsonb;
+    v_rows json;
+    v_quotes record;
     v_part record;
     v_landed record;
     v_total constant bigint := p_hi - p_lo + 1;
@@ -123,31 +150,31 @@ begin
         ), null);
     end if;
 
-    v_rows := edge_parse(p_stream, p_lo, p_rows);
-    if jsonb_typeof(v_rows) <> 'array' or jsonb_array_length(v_rows) <> v_total then
+    v_rows := p_rows::json;
+    v_quotes := edge_land_quotes_or_none(v_rows);
+    if coalesce(v_quotes.n_rows, json_array_length(v_rows)) <> v_total then
         raise exception using errcode = '22023', message = format('batch %s to %s does not hold %s rows', p_lo, p_hi, v_total);
     end if;
-
-    v_batch.inserted := 0;
-    v_batch.known := 0;
-    select count(*) into v_batch.quarantined
-    from edge_quarantine where stream = p_stream and seq between p_lo and p_hi;
+    v_batch.inserted := v_quotes.inserted;
+    v_batch.known := v_quotes.n_quotes - v_quotes.inserted;
+    if v_quotes.inserted > 0 then
+        v_kinds := jsonb_build_object('quote', v_quotes.inserted);
+    end if;
     for v_part in
-        select value ->> 'kind' as kind, jsonb_agg(value order by n) as members, array_agg(p_lo + n - 1 order by n) as seqs
-        from jsonb_array_elements(v_rows) with ordinality as e (value, n)
-        where v_batch.quarantined = 0 or not exists (
-            select from edge_quarantine where stream = p_stream and seq = p_lo + n - 1
-        )
+        select value ->> 'kind' as kind, jsonb_agg(value order by seq) as members, array_agg(seq order by seq) as seqs
+        from edge_rest(p_stream, p_lo, v_rows, v_quotes.n_quotes > 0)
+        where v_quotes.n_quotes < v_total
         group by 1
     loop
         v_landed := edge_land_or_set_aside(p_stream, v_part.kind, v_part.members, v_part.seqs);
         v_batch.inserted := v_batch.inserted + v_landed.inserted;
-        v_batch.quarantined := v_batch.quarantined + v_landed.quarantined;
         v_batch.known := v_batch.known + cardinality(v_part.seqs) - v_landed.inserted - v_landed.quarantined;
         if v_landed.inserted > 0 then
             v_kinds := v_kinds || jsonb_build_object(v_part.kind, v_landed.inserted);
         end if;
     end loop;
+    select count(*) into v_batch.quarantined
+    from edge_quarantine where stream = p_stream and seq between p_lo and p_hi;
     if v_batch.known < 0 or v_batch.inserted + v_batch.known + v_batch.quarantined <> v_total then
         raise exception using errcode = 'assert_failure', message = format('batch %s to %s does not add up', p_lo, p_hi);
     end if;

@@ -38,10 +38,11 @@ begin
     if p_stream is null or p_next_token is null or p_host_id is null or p_host_id !~ '^[a-z0-9_-]{1,32}$' then
         return edge_greeting('hold', 'hello needs a stream, a next token and a host_id of 1-32 of [a-z0-9_-]', null, null);
     end if;
-    if p_schema_v is null or p_schema_v not between edge_schema_min() and edge_schema_max() then
+    -- A newer edge is welcome: it reads schema_max here and keeps what needs more until the cloud is updated.
+    if p_schema_v is null or p_schema_v < edge_schema_min() then
         return edge_greeting('hold', format(
-            'schema %s is not accepted here (%s to %s): update %s first', p_schema_v, edge_schema_min(),
-            edge_schema_max(), case when p_schema_v > edge_schema_max() then 'the cloud' else 'the edge' end
+            'schema %s is not accepted here (%s to %s): update the edge first', p_schema_v, edge_schema_min(),
+            edge_schema_max()
         ), null, null);
     end if;
 

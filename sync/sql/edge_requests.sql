@@ -63,6 +63,24 @@ begin
 end;
 $$;
 
+-- Work that outlasts its lease goes on under it, as long as its host lives to say so.
+create or replace function edge_renew(p_host_id text, p_requests uuid[], p_lease_s integer) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+set timezone = 'UTC' as $$
+declare
+    v_renewed integer;
+begin
+    if p_host_id is null or p_requests is null or cardinality(p_requests) > 1000 or p_lease_s not between 1 and 3600 then
+        raise exception using errcode = '22023', message = 'renewing needs a host_id, at most 1000 requests, 1-3600 s';
+    end if;
+    update edge_request set leased_until = now() + make_interval(secs => p_lease_s)
+    where request_id = any (p_requests) and state = 'leased' and host_id = p_host_id;
+    get diagnostics v_renewed = row_count;
+    return v_renewed;
+end;
+$$;
+
 -- Returns done, or known where the request had its answer already (or is unknown here: the cloud went back in time).
 create or replace function edge_complete(p_request uuid, p_state text, p_reason text, p_result text) returns text
 language plpgsql security definer

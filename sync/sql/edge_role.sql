@@ -27,8 +27,10 @@ grant execute on function edge_hello(text, uuid, uuid, uuid, text, timestamptz, 
 grant execute on function edge_apply(uuid, bigint, bigint, bigint, bytea, integer, text) to edge_ingest;
 grant execute on function edge_audit(uuid, bigint) to edge_ingest;
 grant execute on function edge_lease(text, text[], integer, integer) to edge_ingest;
+grant execute on function edge_renew(text, uuid[], integer) to edge_ingest;
 grant execute on function edge_complete(uuid, text, text, text) to edge_ingest;
 grant execute on function edge_attend(text, boolean, integer) to edge_ingest;
+grant execute on function edge_tell(text, text, text, bigint, timestamptz) to edge_ingest;
 
 do $$
 begin

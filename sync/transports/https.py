@@ -15,7 +15,7 @@ import zstandard
 
 from sync.batch import Batch
 from sync.errors import BatchRefused, SinkHeld, SinkUnavailable, TransportError
-from sync.protocol import Account, Answer, Hello, Receipt, Request, View, Welcome
+from sync.protocol import LANES, Account, Answer, Hello, Receipt, Request, Standing, View, Welcome
 
 T = TypeVar("T")
 
@@ -55,18 +55,17 @@ class HttpsTransport:
             headers=self._headers,
             verify=True if self._tls is None else self._tls,
             timeout=httpx.Timeout(None),  # each request has one deadline for everything, see _sent
-            limits=httpx.Limits(max_connections=1),  # one request in flight
+            limits=httpx.Limits(max_connections=LANES),
             follow_redirects=False,
         )
         return HttpsSession(client)
 
 
 class HttpsSession:
-    """One kept-alive connection."""
+    """One client; a connection kept alive for each batch under way."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
-        self._pack = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
         self._asked_before = False
 
     async def hello(self, hello: Hello) -> Welcome:
@@ -77,7 +76,7 @@ class HttpsSession:
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         """PUT /v1/edge/streams/STREAM/batches/LO-HI; a repeat gets the stored receipt. Raises: TransportError."""
         operation = f"apply {batch.lo}-{batch.hi}"
-        body = await asyncio.to_thread(lambda: self._pack.compress(batch.text().encode()))
+        body = await asyncio.to_thread(lambda: zstandard.compress(batch.text().encode(), ZSTD_LEVEL))
         headers = {
             "content-type": "application/json",
             "content-encoding": "zstd",
@@ -98,6 +97,11 @@ class HttpsSession:
         asked = {"host_id": host_id, "kinds": kinds, "limit": limit, "lease_s": lease_s}
         return _decoded(await self._json("lease", "POST", "/v1/edge/leases", asked), tuple[Request, ...], "lease")
 
+    async def renew(self, host_id: str, request_ids: tuple[str, ...], *, lease_s: int) -> None:
+        """PUT /v1/edge/leases. Raises: TransportError."""
+        asked = {"host_id": host_id, "requests": request_ids, "lease_s": lease_s}
+        await self._json("renew", "PUT", "/v1/edge/leases", asked)
+
     async def complete(self, answer: Answer) -> None:
         """PUT /v1/edge/requests/ID/answer. Raises: TransportError."""
         await self._json("complete", "PUT", f"/v1/edge/requests/{answer.request_id}/answer", answer)
@@ -106,6 +110,10 @@ class HttpsSession:
         """PUT /v1/edge/hosts/HOST. Raises: TransportError."""
         asked = {"standby": standby, "ttl_s": ttl_s}
         return _decoded(await self._json("attend", "PUT", f"/v1/edge/hosts/{host_id}", asked), View, "attend")
+
+    async def tell(self, host_id: str, standing: Standing) -> None:
+        """PUT /v1/edge/hosts/HOST/standing. Raises: TransportError."""
+        await self._json("tell", "PUT", f"/v1/edge/hosts/{host_id}/standing", standing)
 
     async def audit(self, stream_id: str, first: int) -> Account:
         """GET /v1/edge/streams/STREAM. Raises: TransportError."""

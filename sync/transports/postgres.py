@@ -7,7 +7,7 @@ TCP proxy, and asyncpg would otherwise open a second connection to ask the serve
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import asyncpg
@@ -15,7 +15,7 @@ import msgspec
 
 from sync.batch import Batch
 from sync.errors import BatchRefused, SinkHeld, SinkUnavailable, TransportError
-from sync.protocol import Account, Answer, Hello, Receipt, Request, View, Welcome
+from sync.protocol import Account, Answer, Hello, Receipt, Request, Standing, View, Welcome
 
 T = TypeVar("T")
 
@@ -54,12 +54,15 @@ class PostgresTransport:
 
     async def connect(self) -> "PostgresSession":
         """Open one connection. Raises: SinkUnavailable, SinkHeld."""
+        return PostgresSession(await self._dial(), self._dial)
+
+    async def _dial(self) -> "asyncpg.Connection[Any]":
         # After a failover the old address may answer and refuse to write: look on, or wait.
         options: dict[str, Any] = {"target_session_attrs": "read-write"}
         if self._tls is not None:
             options["ssl"] = self._tls
         try:
-            connection = await asyncpg.connect(
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_S,
                 # Prepared statements do not survive a pooler, and two statements need no cache.
@@ -69,14 +72,25 @@ class PostgresTransport:
             )
         except _CONNECTING as exc:
             raise mapped("connect", exc) from exc
-        return PostgresSession(connection)
+        return connection
 
 
 class PostgresSession:
-    """One open connection; one request in flight."""
+    """One connection for all words, and a further one for each batch under way beside the first.
 
-    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
+    Postgres answers one statement after the other on a connection: a second batch on its way needs a second one.
+    """
+
+    def __init__(
+        self,
+        connection: "asyncpg.Connection[Any]",
+        dial: Callable[[], Awaitable["asyncpg.Connection[Any]"]],
+    ) -> None:
         self._connection = connection
+        self._dial = dial
+        self._all, self._free = [connection], asyncio.LifoQueue["asyncpg.Connection[Any]"]()
+        self._free.put_nowait(connection)
+        self._may_dial = True
         self._bell: asyncio.Event | None = None  # heard since `rung` was asked first
 
     async def hello(self, hello: Hello) -> Welcome:
@@ -96,20 +110,40 @@ class PostgresSession:
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         """Call edge_apply with one batch. Raises: TransportError."""
         operation = f"apply {batch.lo}-{batch.hi}"
-        text = await self._within(
-            APPLY_S + batch.n_bytes / BYTES_PER_S,
-            operation,
-            self._connection.fetchval(
-                "SELECT edge_apply($1::uuid, $2, $3, $4, $5, $6, $7)::text",
-                batch.stream_id, fence, batch.lo, batch.hi, batch.digest, batch.schema_v, batch.text(),
-            ),
-        )  # fmt: skip
-        return _decoded(text, Receipt, operation)
+        text = await asyncio.to_thread(batch.text)
+        connection = await self._lane()
+        try:
+            answer = await self._within(
+                APPLY_S + batch.n_bytes / BYTES_PER_S,
+                operation,
+                connection.fetchval(
+                    "SELECT edge_apply($1::uuid, $2, $3, $4, $5, $6, $7)::text",
+                    batch.stream_id, fence, batch.lo, batch.hi, batch.digest, batch.schema_v, text,
+                ),
+                connection,
+            )  # fmt: skip
+        finally:
+            self._free.put_nowait(connection)
+        return _decoded(answer, Receipt, operation)
+
+    async def _lane(self) -> "asyncpg.Connection[Any]":
+        """A connection no other batch is on; where the server has no room for one more, the next that is free."""
+        if self._free.empty() and self._may_dial:
+            try:
+                self._all.append(await self._dial())
+                return self._all[-1]
+            except TransportError:
+                self._may_dial = False  # the line itself is told by the batch that is under way
+        return await self._free.get()
 
     async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
         """Call edge_lease. Raises: TransportError."""
         text = await self._asked("SELECT edge_lease($1, $2, $3, $4)::text", "lease", host_id, kinds, limit, lease_s)
         return _decoded(text, tuple[Request, ...], "lease")
+
+    async def renew(self, host_id: str, request_ids: tuple[str, ...], *, lease_s: int) -> None:
+        """Call edge_renew. Raises: TransportError."""
+        await self._asked("SELECT edge_renew($1, $2::uuid[], $3)", "renew", host_id, request_ids, lease_s)
 
     async def complete(self, answer: Answer) -> None:
         """Call edge_complete. Raises: TransportError."""
@@ -121,6 +155,11 @@ class PostgresSession:
         """Call edge_attend. Raises: TransportError."""
         text = await self._asked("SELECT edge_attend($1, $2, $3)::text", "attend", host_id, standby, ttl_s)
         return _decoded(text, View, "attend")
+
+    async def tell(self, host_id: str, standing: Standing) -> None:
+        """Call edge_tell. Raises: TransportError."""
+        said = (host_id, standing.level, standing.says, standing.pending_rows, standing.oldest_pending_at)
+        await self._asked("SELECT edge_tell($1, $2, $3, $4, $5)", "tell", *said)
 
     async def audit(self, stream_id: str, first: int) -> Account:
         """Call edge_audit. Raises: TransportError."""
@@ -151,13 +190,15 @@ class PostgresSession:
 
     async def close(self) -> None:
         """Say goodbye within a second, else drop the socket."""
-        with contextlib.suppress(
-            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
-        ):
-            await self._connection.close(timeout=1)
-        self._connection.terminate()
+        await asyncio.gather(*map(_goodbye, self._all))
 
-    async def _within(self, deadline_s: float, operation: str, call: Coroutine[Any, Any, Any]) -> Any:
+    async def _within(
+        self,
+        deadline_s: float,
+        operation: str,
+        call: Coroutine[Any, Any, Any],
+        connection: "asyncpg.Connection[Any] | None" = None,
+    ) -> Any:
         task = asyncio.ensure_future(call)
         try:
             done, _ = await asyncio.wait({task}, timeout=deadline_s)
@@ -169,10 +210,18 @@ class PostgresSession:
             raise mapped(operation, exc) from exc
         finally:
             if not task.done():
-                self._connection.terminate()
+                (connection or self._connection).terminate()
                 await asyncio.wait({task}, timeout=1)  # the driver ends it as the socket goes
                 if task.done() and not task.cancelled():
                     task.exception()  # looked at: nobody else will
+
+
+async def _goodbye(connection: "asyncpg.Connection[Any]") -> None:
+    with contextlib.suppress(
+        OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+    ):
+        await connection.close(timeout=1)
+    connection.terminate()
 
 
 def pinned(ca_file: str, name: str | None) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -78,3 +79,28 @@ class Edge:
         if self.child is not None and self.child.process.returncode is None:
             await self.child.kill()
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+class Ear:
+    """The service manager's end of the socket; hears every datagram."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.path = edge.sockets / "ear.sock"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)
+        self.heard = list[list[str]]()
+
+    async def until(self, words: str, within_s: float = 20) -> str:
+        """The next line with these words."""
+        async with asyncio.timeout(within_s):
+            while True:
+                said = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
+                self.heard.append(said.decode().splitlines())
+                found = [line for line in self.heard[-1] if words in line]
+                if found:
+                    return found[0]
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()

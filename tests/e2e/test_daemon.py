@@ -1,6 +1,7 @@
 """The daemon as an operator meets it: READY soon, honest exit codes, an orderly end, bad days survived."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import time
@@ -8,8 +9,8 @@ import time
 import aiomqtt
 import pytest
 
-from tests.demo.processes import BIN, clean_environment
-from tests.e2e.edge import Edge
+from tests.demo.processes import BIN, Child, clean_environment
+from tests.e2e.edge import Ear, Edge
 from tests.fakes.exchange import ExchangeServer
 from tests.fakes.mosquitto import Mosquitto, needs_mosquitto
 from tests.fakes.world import World
@@ -183,3 +184,26 @@ async def test_status_reaches_a_broker_and_says_offline_at_the_end(tmp_path):
 
     assert json.loads(heard["oddsd/e2e/state"])["level"] == "ok"
     assert last_word == "offline"
+
+
+async def test_a_control_socket_that_was_swept_away_starves_the_watchdog(tmp_path):
+    """Nobody can ask such a daemon anything: a restart gives it a new one. It says which part of it is deaf."""
+    impatient = "import agent.daemon as d; d.CONTROL_SILENT_S = 1.0; from agent.cli import main; main()"
+    async with Edge(tmp_path, tables=QUIET) as edge:
+        ear = Ear(edge)
+        edge.child = await Child.start(
+            "edge", BIN / "python", "-c", impatient, "run", "--config", edge.config,
+            log_dir=tmp_path, env={"NOTIFY_SOCKET": str(ear.path), "WATCHDOG_USEC": "1500000"},
+        )  # fmt: skip
+        await ear.until("READY=1")
+        for _ in range(3):
+            await ear.until("WATCHDOG=1")
+
+        (edge.sockets / "control.sock").unlink()
+        with contextlib.suppress(TimeoutError):  # one or two more may be under way; the test's own limit ends the rest
+            while True:
+                await ear.until("WATCHDOG=1", within_s=4)
+
+        assert '"loops":["control"]' in edge.child.log.read_text()
+        assert await edge.child.stop() == 0
+        ear.close()

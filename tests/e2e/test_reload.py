@@ -3,40 +3,14 @@
 import asyncio
 import json
 import signal
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.demo.processes import BIN, Child
-from tests.e2e.edge import Edge
+from tests.e2e.edge import Ear, Edge
 
 QUIET = "".join(f"[jobs.{job}]\nenabled = false\n" for job in ("collect", "analyse", "benchmark", "predict", "models"))
-
-
-class Ear:
-    """The service manager's end of the socket; hears every datagram."""
-
-    def __init__(self, edge: Edge) -> None:
-        self.path = edge.sockets / "ear.sock"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self.path))
-        self._socket.setblocking(False)
-        self.heard = list[list[str]]()
-
-    async def until(self, words: str) -> str:
-        """The next line with these words."""
-        async with asyncio.timeout(20):
-            while True:
-                said = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
-                self.heard.append(said.decode().splitlines())
-                found = [line for line in self.heard[-1] if words in line]
-                if found:
-                    return found[0]
-
-    def close(self) -> None:
-        """Hear no more."""
-        self._socket.close()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from sync.batch import Batch
 from sync.errors import SinkUnavailable, TransportError
-from sync.protocol import Hello, Lineage, Receipt, Result, Welcome
+from sync.protocol import Account, Hello, Lineage, Receipt, Result, Welcome
+from sync.records import SCHEMA_VERSION
 
 
 class FakeCloud:
@@ -22,6 +23,7 @@ class FakeCloud:
         self.ledger: dict[tuple[str, int], Batch] = {}
         self.rows: list[dict[str, object]] = []  # every row applied, in order of arrival
         self.fence = 0
+        self.schema_max = SCHEMA_VERSION
         self.n_connects = 0
         self.arrivals: list[int] = []  # lo of each batch as it came
         self.hold_reason: str | None = None
@@ -58,7 +60,9 @@ class FakeCloud:
         if held != hello.next_token:
             self.fence += 1
         self.tokens[hello.stream_id] = hello.next_token
-        return Welcome(status=Lineage.OK, server_time=datetime.now(UTC), acked=acked, fence=self.fence)
+        return Welcome(
+            status=Lineage.OK, server_time=datetime.now(UTC), acked=acked, fence=self.fence, schema_max=self.schema_max
+        )
 
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         self.arrivals.append(batch.lo)
@@ -66,6 +70,8 @@ class FakeCloud:
             raise self.apply_errors.popleft()
         if fence < self.fence:
             return Receipt(result=Result.FENCED)
+        if batch.schema_v > self.schema_max:
+            return Receipt(result=Result.HOLD, reason=f"schema {batch.schema_v} is not accepted")
         known = self.ledger.get((batch.stream_id, batch.lo))
         if known is not None:
             return Receipt(result=Result.DUPLICATE if known.digest == batch.digest else Result.CONFLICT)
@@ -75,6 +81,16 @@ class FakeCloud:
             self._lose_replies -= 1
             raise SinkUnavailable("apply: connection lost")
         return Receipt(result=Result.APPLIED, inserted=batch.n_rows)
+
+    async def audit(self, stream_id: str, first: int) -> Account:
+        """What is held of a stream."""
+        held = sorted((batch for (stream, _), batch in self.ledger.items() if stream == stream_id), key=lambda b: b.lo)
+        n_rows = sum(batch.n_rows for batch in held)
+        return Account(
+            known=stream_id in self.tokens, acked=tuple((b.lo, b.hi) for b in held), rows=n_rows, batches=len(held),
+            inserted=n_rows, already_known=0, quarantined=0, set_aside=0,
+            ledger=tuple((b.lo, b.hi, b.digest.hex()) for b in held if b.hi >= first),
+        )  # fmt: skip
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fakes.certificates import make_authority, make_certificate
 from tests.fakes.process import free_port
 
 BIN = Path("/usr/lib/postgresql/15/bin")
@@ -43,8 +44,8 @@ def tls_postgres(*, expired: bool = False, plain: bool = False) -> Iterator[TlsP
     """Serve until the block ends; `plain`: without TLS at all."""
     folder = Path(tempfile.mkdtemp(prefix="oddsd-tls-"))
     try:
-        ca, other = _authority(folder, "ours"), _authority(folder, "other")
-        _certificate(folder, "ours", "db.internal", expired=expired)
+        ca, other = make_authority(folder, "ours"), make_authority(folder, "other")
+        make_certificate(folder, "ours", "db.internal", expired=expired)
         user = pwd.getpwnam(USER)
         for path in (folder, *folder.iterdir()):
             os.chown(path, user.pw_uid, user.pw_gid)
@@ -66,29 +67,3 @@ def tls_postgres(*, expired: bool = False, plain: bool = False) -> Iterator[TlsP
 
 def _as_user(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, user=USER, cwd="/", timeout=30)
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder, timeout=30)
-
-
-def _authority(folder: Path, name: str) -> Path:
-    _openssl(
-        folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-        "-subj", f"/CN={name} ca", "-keyout", f"{name}.key", "-out", f"{name}.crt",
-        "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-    )  # fmt: skip
-    return folder / f"{name}.crt"
-
-
-def _certificate(folder: Path, ca: str, name: str, *, expired: bool) -> None:
-    (folder / "server.ext").write_text(f"subjectAltName=DNS:{name}\n")
-    _openssl(
-        folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-        "-keyout", "server.key", "-out", "server.csr",
-    )  # fmt: skip
-    _openssl(
-        folder, "x509", "-req", "-in", "server.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial",
-        "-extfile", "server.ext", "-days", "-1" if expired else "2", "-out", "server.crt",
-    )  # fmt: skip
-    (folder / "server.key").chmod(0o600)

@@ -10,8 +10,9 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from agent.core.instants import Clock
+from agent.store import witness
 from agent.store.db import Store
-from agent.store.outbox import load_backlog
+from agent.store.outbox import load_backlog, load_stream
 from agent.store.sending import StoreOutbox
 from sync.errors import TransportError
 from sync.protocol import Transport
@@ -74,7 +75,7 @@ class House:
         target = self.folder.with_name(f"{self.folder.name}-{name}")
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", witness.SUFFIX):
             source = self.folder / f"{DATABASE}{suffix}"
             if source.exists():
                 shutil.copyfile(source, target / source.name)
@@ -82,7 +83,7 @@ class House:
 
     def put_back(self, copy: Path) -> None:
         """The file is the copy's from now on; the process must be down."""
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", witness.SUFFIX):
             (self.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         for one in copy.iterdir():
             shutil.copyfile(one, self.folder / one.name)
@@ -91,6 +92,12 @@ class House:
         """Store one tick; its obligation counts once the commit has returned."""
         await produce(self.store, number)
         self.promised.append(number)
+
+    async def rotate(self) -> None:
+        """An operator begins a new stream."""
+        stream = await load_stream(self.store.reader)
+        assert self._outbox is not None
+        await self._outbox.rotate(stream.stream_id, "an operator asked for it")
 
     def sender(self, transport: Transport, jitter: Callable[[], float] = lambda: 0.0) -> Sender:
         """A sender of this process."""
@@ -135,10 +142,10 @@ def through(dsn: str, port: int, *, host_id: str = "faults", host: str = "127.0.
     return PostgresTransport(f"postgresql://{user}@{host}:{port}{parts.path}?sslmode=disable", host_id=host_id)
 
 
-def streams_of(folder: Path) -> list[tuple[str, bool]]:
-    """(stream, whether it is closed) of a file whose process is down."""
+def streams_of(folder: Path) -> list[tuple[str, str | None]]:
+    """(stream, why it was closed) of a file whose process is down; None: in use."""
     connection = sqlite3.connect(folder / DATABASE)
     try:
-        return [(row[0], row[1] is not None) for row in connection.execute("SELECT stream_id, closed_at FROM streams")]
+        return [tuple(row) for row in connection.execute("SELECT stream_id, reason FROM streams ORDER BY created_at")]
     finally:
         connection.close()

@@ -11,19 +11,19 @@ import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from agent.store import outbox
 from agent.store.retention import prune_batches
 from sync.errors import SinkUnavailable, TransportError
 from tests.conftest import ManualClock
-from tests.fakes.cloud import FakeCloud
+from tests.faults.clouds import Cloud, MemoryCloud
 from tests.faults.files import all_batches
 from tests.faults.house import House
-from tests.faults.promises import Settlement, landed_in_memory, settle
+from tests.faults.promises import Settlement, settle
 
 MOST_HOUSES = 3  # the first, and clones of it
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
@@ -37,15 +37,19 @@ class SyncMachine(RuleBasedStateMachine):
         super().__init__()
         self._runner = asyncio.Runner()
         self._root = Path(tempfile.mkdtemp(prefix="oddsd-machine-"))
-        self.cloud = FakeCloud()
+        self.cloud = self.make_cloud()
         self.clock = ManualClock()
         self.houses: list[House] = []
         self.promised = set[int]()
         self.given_up = set[int]()  # lost with a file a person replaced, or pruned before the cloud lost it
         self._numbers = iter(range(1, 1_000_000))
         self._copies: dict[int, tuple[Path, set[int]]] = {}  # house -> (files, what they promise)
-        self._snapshot: tuple[tuple[object, ...], set[int]] | None = None  # (cloud, what it held)
+        self._snapshot: tuple[Any, set[int]] | None = None  # (cloud, what it held)
         self._of: list[set[int]] = []  # what each house's file promises
+
+    def make_cloud(self) -> Cloud:
+        """What this history is told to."""
+        return MemoryCloud()
 
     @initialize()
     def begin(self) -> None:
@@ -151,12 +155,7 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(index=HOUSES)
     def rotate(self, index: int) -> None:
         """An operator starts a new stream."""
-        self._runner.run(self._rotate(self.houses[self._house(index)]))
-
-    async def _rotate(self, house: House) -> None:
-        stream = await outbox.load_stream(house.store.reader)
-        assert house._outbox is not None
-        await house._outbox.rotate(stream.stream_id, "an operator asked for it")
+        self._runner.run(self.houses[self._house(index)].rotate())
 
     @rule(minutes=st.integers(-2_000, 2_000))
     def set_clock(self, minutes: int) -> None:
@@ -164,15 +163,13 @@ class SyncMachine(RuleBasedStateMachine):
         self.clock.now += timedelta(minutes=minutes)
 
     def _in_cloud(self) -> set[int]:
-        return {_number(str(row["market_key"])) for row in self.cloud.rows}
+        return {_number(key.split()[1]) for key, _ in self.cloud.landed()}
 
     def teardown(self) -> None:
         """Every line is good again: all drain, a fresh tick arrives, and nothing is missing, doubled or altered."""
         try:
             if self.houses:
-                self.cloud._lose_replies = 0
-                self.cloud.connect_errors.clear()
-                self.cloud.apply_errors.clear()
+                self.cloud.mend()
                 settlement = self._runner.run(self._settle())
                 assert settlement.clean, settlement
         finally:
@@ -192,7 +189,7 @@ class SyncMachine(RuleBasedStateMachine):
         for house in self.houses:
             assert await house.pending() == 0
         lost_on_purpose = self.given_up - self._in_cloud()
-        return settle(self.promised - lost_on_purpose, self.promised, landed_in_memory(self.cloud.rows))
+        return settle(self.promised - lost_on_purpose, self.promised, self.cloud.landed())
 
 
 async def _retained(house: House) -> set[int]:

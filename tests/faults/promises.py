@@ -23,7 +23,7 @@ ROWS = 3  # a market and two quotes: enough to tear a batch in the middle of its
 
 Landed = list[tuple[str, str]]  # (natural key, what it says), each row that stands in the cloud
 
-_LANDED = """
+LANDED = """
 SELECT 'market ' || m.market_key || ' ' || to_char(r.fetched_at AT TIME ZONE 'UTC', 'HH24:MI:SS') AS key, r.title AS said
   FROM market_revision r JOIN market m USING (market_id)
 UNION ALL
@@ -106,7 +106,7 @@ async def landed_in_postgres(dsn: str) -> tuple[Landed, int]:
     """(every row that landed, how many stand in quarantine)."""
     connection = await asyncpg.connect(dsn)
     try:
-        rows = await connection.fetch(_LANDED)
+        rows = await connection.fetch(LANDED)
         return [(row["key"], row["said"]) for row in rows], await connection.fetchval(
             "SELECT count(*) FROM edge_quarantine"
         )

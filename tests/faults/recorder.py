@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agent.store import witness
 from tests.fakes.nursery import ROOT
 from tests.faults.worker import DATABASE, DIARY
 
@@ -24,6 +25,8 @@ _LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed>)(.*)", re.DOTALL)
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _LONGEST = 1 << 20  # no write of SQLite's is longer than a page
 WITHIN_S = 60
+# The files whose system calls can be hit: the store's own.
+HIT = tuple(f"{DATABASE}{suffix}" for suffix in ("", "-wal", witness.SUFFIX, f"{witness.SUFFIX}.part"))
 
 
 class Does(StrEnum):
@@ -70,10 +73,7 @@ async def run_worker(
             f"trace={inject.partition(':')[0]}",
             "-e",
             f"inject={inject}",
-            "-P",
-            str(folder / DATABASE),
-            "-P",
-            f"{folder / DATABASE}-wal",
+            *(part for name in HIT for part in ("-P", str(folder / name))),
             *command,
         ]
     elif trace is not None:

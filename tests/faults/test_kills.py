@@ -4,14 +4,19 @@ The full profile sweeps every index of a scripted run; the quick one draws a few
 what is found is what the kernel was told.
 """
 
+import asyncio
+import os
 import random
+import shutil
+import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.files import Found, look
-from tests.faults.recorder import read_diary, record, run_worker
+from tests.faults.files import look
+from tests.faults.recorder import HIT, read_diary, record, run_worker
 from tests.faults.trial import full_profile
 
 pytestmark = [pytest.mark.usefixtures("strace"), pytest.mark.timeout(0)]
@@ -27,7 +32,7 @@ async def indexes(tmp_path: Path) -> Counter[str]:
     """How often the script makes each system call: the indexes of the sweep."""
     home = tmp_path / "counted"
     home.mkdir()
-    done = Counter(one.does.value for one in await record(home, tmp_path / "trace", *SCRIPT))
+    done = Counter(one.does.value for one in await record(home, tmp_path / "trace", *SCRIPT) if one.name in HIT)
     return Counter({call: done[word] for call, word in CALLS.items() if done[word]})
 
 
@@ -36,19 +41,35 @@ def drawn(dice: random.Random, indexes: Counter[str], n: int) -> list[tuple[str,
     every = [(call, index) for call in indexes for index in range(1, indexes[call] + 1)]
     if full_profile():
         return every
-    return [(call, dice.randint(1, indexes[call])) for call in indexes] + dice.sample(every, n)
+    one_of_each = [(call, dice.randint(1, indexes[call])) for call in indexes]
+    return list(dict.fromkeys(one_of_each + dice.sample(every, n)))
 
 
-async def staged(trial, folder: Path, clock, inject: str, script=SCRIPT) -> tuple[int, str, Found]:
-    """Run the script into one fault and open what is left."""
+async def staged(trial, folder: Path, clock, inject: str, script=SCRIPT) -> tuple[str, int, str]:
+    """Run the script into one fault and open what is left; (the fault, exit code, what it said)."""
     folder.mkdir()
     code, errors = await run_worker(folder, *script, inject=inject)
-    trial.recovering()
+    began = time.monotonic()
     found = await look(folder, read_diary(folder), clock, pruned=True)
-    trial.recovered()
+    trial.counted_recovery(time.monotonic() - began)
     assert found.sound, f"seed {trial.seed}, {inject}, exit {code}: {found}"
     trial.judged(found.settlement)
-    return code, errors, found
+    shutil.rmtree(folder)
+    return inject, code, errors
+
+
+async def swept(trial, home: Path, clock, injects: list[str], script=SCRIPT) -> AsyncIterator[tuple[str, int, str]]:
+    """Stage each of these faults, as many at once as there are cores."""
+    n_cores = os.cpu_count() or 1
+    for first in range(0, len(injects), n_cores):
+        some = injects[first : first + n_cores]
+        for told in await asyncio.gather(*(staged(trial, home / name(one), clock, one, script) for one in some)):
+            yield told
+
+
+def name(inject: str) -> str:
+    """A folder of its own for each fault."""
+    return inject.replace(":", "-").replace("=", "-")
 
 
 @pytest.mark.fault(1, 2)
@@ -56,9 +77,8 @@ async def test_fault_1_2_sigkill_at_each_write_sync_truncate_and_unlink_loses_no
     """Whatever call a kill hits, the commit before it stands and the one under way stands wholly or not."""
     n_killed = 0
     for seed in trial.seeds():
-        for call, index in drawn(random.Random(seed), indexes, 6):
-            inject = f"{call}:signal=SIGKILL:when={index}"
-            code, _, _ = await staged(trial, tmp_path / f"{seed}-{call}-{index}", clock, inject)
+        injects = [f"{call}:signal=SIGKILL:when={index}" for call, index in drawn(random.Random(seed), indexes, 6)]
+        async for _, code, _ in swept(trial, tmp_path, clock, injects):
             n_killed += code in {KILLED, 137}
         if full_profile():
             break  # the sweep is whole: another seed would repeat it
@@ -82,9 +102,9 @@ async def test_fault_10_an_io_error_at_any_write_or_sync_ends_with_74_and_loses_
 async def _refused(trial, tmp_path: Path, clock, indexes: Counter[str], error: str, *, seed: int) -> None:
     n_told = 0
     for base in trial.seeds():
-        for call, index in drawn(random.Random(base + seed), indexes, 4):
-            inject = f"{call}:error={error}:when={index}"
-            code, errors, _ = await staged(trial, tmp_path / f"{base}-{call}-{index}", clock, inject)
+        dice = random.Random(base + seed)
+        injects = [f"{call}:error={error}:when={index}" for call, index in drawn(dice, indexes, 4)]
+        async for inject, code, errors in swept(trial, tmp_path, clock, injects):
             assert code in SURFACED, f"seed {base}, {inject}: exit {code}: {errors}"
             assert "Traceback" not in errors, f"{inject}: {errors}"
             n_told += code == 74
@@ -117,10 +137,11 @@ async def test_fault_15_a_migration_killed_at_any_write_runs_again_and_keeps_its
     home = tmp_path / "counted"
     home.mkdir()
     operations = await record(home, tmp_path / "trace", *script)
-    indexes = Counter(c for c, word in CALLS.items() for one in operations if one.does.value == word)
+    hit = [one for one in operations if one.name in HIT]
+    indexes = Counter(c for c, word in CALLS.items() for one in hit if one.does.value == word)
     for seed in trial.seeds():
-        for call, index in drawn(random.Random(seed), indexes, 4):
-            folder = tmp_path / f"{call}-{index}-{seed}"
-            await staged(trial, folder, clock, f"{call}:signal=SIGKILL:when={index}", script)
+        injects = [f"{call}:signal=SIGKILL:when={index}" for call, index in drawn(random.Random(seed), indexes, 4)]
+        async for _ in swept(trial, tmp_path, clock, injects, script):
+            pass
         if full_profile():
             break

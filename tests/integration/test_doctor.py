@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.doctor import journal, network, place, unit
+from agent.doctor import broker, cloud, journal, place, unit
 from agent.doctor.findings import Verdict, exit_code, failed, good, render, skipped, unknown, warning
 from agent.settings import load_settings
 from agent.settings_origins import load_effective
@@ -34,7 +34,7 @@ async def oddsd(*arguments: object, **environment: str) -> tuple[int, str]:
     return process.returncode or 0, out.decode()
 
 
-DOCUMENTED = set(re.findall(r"^\| (D\d\d) \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE))
+DOCUMENTED = set(re.findall(r"^\| (D\d\d) \|", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE))
 
 
 def settings_of(folder, **values):
@@ -186,6 +186,16 @@ def test_what_the_unit_asks_for_is_held_against_the_system(version, kind, contro
     assert word in found.text
 
 
+def test_a_secret_that_systemd_cannot_read_is_told_with_what_to_do():
+    """The number comes from before our program begins: nothing of ours could explain it in the log."""
+    locked = unit.restarts({"ExecMainStatus": "243", "NRestarts": "9", "WatchdogUSec": "1min 30s"})
+    open_ = unit.restarts({"ExecMainStatus": "0", "NRestarts": "0", "WatchdogUSec": "1min 30s"})
+
+    assert (locked.id, locked.verdict, open_.verdict) == ("D25", Verdict.FAILED, Verdict.GOOD)
+    assert "243" in locked.text
+    assert "playbook" in (locked.fix or "")
+
+
 def test_every_directive_held_against_the_system_is_in_the_unit():
     """A check of what the unit no longer asks for would warn about nothing."""
     text = (ROOT / "systemd" / "oddsd.service").read_text()
@@ -251,7 +261,7 @@ async def test_the_first_thing_wrong_on_the_way_is_named(tmp_path):
     async def look() -> None:
         return None
 
-    found = by_id(await network.cloud(settings, look))
+    found = by_id(await cloud.checks(settings, look))
     assert {found[id_] for id_ in ("D12", "D18", "D19", "D20")} == {Verdict.SKIPPED}
     assert (found["D14"], found["D15"], found["D16"], found["D17"]) == (
         Verdict.GOOD, Verdict.FAILED, Verdict.SKIPPED, Verdict.SKIPPED,
@@ -261,12 +271,12 @@ async def test_the_first_thing_wrong_on_the_way_is_named(tmp_path):
 @needs_mosquitto
 async def test_the_broker_is_asked_for_a_round_trip(tmp_path):
     """Signing in is not enough: rights may keep what is said."""
-    async with Mosquitto() as broker:
-        settings = settings_of(tmp_path, mqtt_host=broker.host, mqtt_port=broker.port)
-        assert by_id(await network.broker(settings)) == {"D22": Verdict.GOOD, "D23": Verdict.UNKNOWN}
-    async with Mosquitto(users={"a": "b"}) as broker:
-        settings = settings_of(tmp_path, mqtt_host=broker.host, mqtt_port=broker.port, mqtt_username="a")
-        (first, second) = await network.broker(settings)
+    async with Mosquitto() as server:
+        settings = settings_of(tmp_path, mqtt_host=server.host, mqtt_port=server.port)
+        assert by_id(await broker.checks(settings)) == {"D22": Verdict.GOOD, "D23": Verdict.UNKNOWN}
+    async with Mosquitto(users={"a": "b"}) as server:
+        settings = settings_of(tmp_path, mqtt_host=server.host, mqtt_port=server.port, mqtt_username="a")
+        (first, second) = await broker.checks(settings)
     assert first.verdict is Verdict.FAILED
     assert second.verdict is Verdict.SKIPPED
 

@@ -3,15 +3,17 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import asyncpg
+import msgspec
 import pytest
 
 from agent.store.answers import StoreJournal
 from sync.downlink import Downlink, RequestFailed
 from sync.duty import Duty
-from sync.errors import SinkHeld
-from sync.protocol import Answer, DownTransport
+from sync.errors import SinkHeld, TransportError
+from sync.protocol import Answer, DownTransport, Standing
 from sync.transports.https import HttpsTransport
 from sync.transports.postgres import PostgresTransport
 from tests.contract.sync.serving import make_edge_key, serving
@@ -62,6 +64,26 @@ async def test_a_request_is_handed_to_one_host_and_again_when_its_lease_has_ende
     assert [(one.kind, one.body, one.attempt) for one in first] == [("refresh", {"job": "collect"}, 1)]
     assert nothing == ()
     assert [(one.request_id, one.attempt) for one in again] == [(first[0].request_id, 2)]
+
+
+async def test_work_that_outlasts_its_lease_goes_on_under_it(road):
+    """A slow collect is not begun a second time elsewhere; another host's request is not ours to keep."""
+    transport, owner = road
+    await owner.execute(ASK, "a")
+    session = await transport.connect()
+    (taken,) = await session.lease("home", ("refresh",), limit=5, lease_s=60)
+
+    await owner.execute("update edge_request set leased_until = now() - interval '1 s'")
+    await session.renew("other", (taken.request_id,), lease_s=60)
+    assert await owner.fetchval("select leased_until < now() from edge_request")
+    await session.renew("home", (taken.request_id,), lease_s=60)
+    nothing = await session.lease("other", ("refresh",), limit=5, lease_s=60)
+    await session.complete(Answer(request_id=taken.request_id, state="done"))
+    await session.renew("home", (taken.request_id,), lease_s=60)
+    await session.close()
+
+    assert nothing == ()
+    assert await owner.fetchval("select state from edge_request") == "done"
 
 
 async def test_two_requests_alike_are_one_while_it_is_open(road):
@@ -211,6 +233,22 @@ async def test_hosts_agree_on_who_is_there(road):
     assert (joined.members, joined.settled, joined.alone) == (("a", "b"), False, False)
     assert (settled.members, settled.settled) == (("a", "b"), True)
     assert (called.members, called.settled) == (("s",), True)
+
+
+async def test_what_a_host_says_of_itself_is_kept_and_its_newest_word_counts(road):
+    """Operators read it; a word that is none, or a host that is none, changes nothing."""
+    transport, owner = road
+    session = await transport.connect()
+    first = Standing(level="critical", says="critical · 9 pending", pending_rows=9, oldest_pending_at=datetime.now(UTC))
+    await session.tell("a", first)
+    await session.tell("a", Standing(level="ok", says="ok · 0 pending", pending_rows=0))
+    for host, standing in (("a", msgspec.structs.replace(first, pending_rows=-1)), ("NO HOST", first)):
+        with pytest.raises(TransportError):
+            await session.tell(host, standing)
+    await session.close()
+
+    (told,) = await owner.fetch("select host_id, level, says, pending_rows, oldest_pending_at from edge_standing")
+    assert tuple(told) == ("a", "ok", "ok · 0 pending", 0, None)
 
 
 async def test_the_ledger_can_be_read_batch_by_batch(road):

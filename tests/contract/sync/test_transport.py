@@ -1,9 +1,11 @@
 """What every way to the cloud promises the sender: one suite, over the cloud in memory, real Postgres and the API."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -122,6 +124,35 @@ async def test_order_of_arrival_does_not_matter(transport):
 
     assert results == [Result.APPLIED] * 3
     assert max(hi for _, hi in acked) == 12
+
+
+async def test_two_batches_at_once_are_each_applied_once(transport):
+    """While one lands the next one travels; the sender relies on nothing but the receipts."""
+    session = await transport.connect()
+    welcome = await session.hello(hello())
+    receipts = await asyncio.gather(*(session.apply(batch(first), welcome.fence) for first in (1, 5, 5)))
+    acked = (await session.hello(hello())).acked
+    await session.close()
+
+    assert sorted(receipt.result for receipt in receipts) == [Result.APPLIED, Result.APPLIED, Result.DUPLICATE]
+    assert max(hi for _, hi in acked) == 8
+
+
+async def test_a_server_with_room_for_one_connection_takes_one_batch_after_the_other(postgres):
+    """The second connection is a convenience: where it is refused, nothing fails for it."""
+    owner_dsn, edge_dsn = postgres.create_database()
+    owner = await asyncpg.connect(owner_dsn)
+    await owner.execute("alter role edge_ingest connection limit 1")
+    try:
+        session = await PostgresTransport(edge_dsn, host_id="contract").connect()
+        welcome = await session.hello(hello())
+        receipts = await asyncio.gather(*(session.apply(batch(first), welcome.fence) for first in (1, 5, 9)))
+        await session.close()
+    finally:
+        await owner.execute("alter role edge_ingest connection limit 16")
+        await owner.close()
+
+    assert [receipt.result for receipt in receipts] == [Result.APPLIED] * 3
 
 
 async def test_an_absent_server_is_unavailable_and_a_wrong_role_is_held(postgres):

@@ -42,6 +42,8 @@ async def test_edge_role_can_execute_exactly_the_road_of_sync(edge: HandEdge, ow
         "edge_complete",
         "edge_hello",
         "edge_lease",
+        "edge_renew",
+        "edge_tell",
     ]
 
 

@@ -7,10 +7,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from agent.core.instants import to_ms
 from agent.jobs.pauses import EVERY_JOB, Pause
-from agent.status.report import Report, report, status_line
+from agent.status.report import Report, report, standing, status_line
 from agent.status.state import CloudLive, JobState, LlmLive, MqttLive
 from agent.status.statements import Level, Line
+from agent.store.outbox import Losses, Rotation
 from sync.records import Venue
 from tests.unit.status.house import NOW, make_cloud, make_live, make_state, make_venue
 
@@ -62,6 +64,16 @@ CASES = {
     "pending without a cloud": (waiting(72 * HOUR), {"cloud": CloudLive()}, "buffer", OK),
     "a batch set aside": ({"n_held_batches": 1, "held_reason": "22003"}, {}, "buffer.held", DEGRADED),
     "no cloud configured": ({}, {"cloud": CloudLive()}, "cloud", OK),
+    "a stream given up by itself": (
+        {"rotation": Rotation(reason="another copy of this buffer has spoken since", closed_at=to_ms(NOW - HOUR))},
+        {}, "buffer.rotated", DEGRADED,
+    ),
+    "rows the cloud lost": (
+        {"losses": Losses(n_rows=3, found_at=to_ms(NOW - HOUR))}, {}, "buffer.gap", DEGRADED,
+    ),
+    "a cloud of an older schema": (
+        {}, {"cloud": make_cloud(too_new="12 rows need schema 2, the cloud takes 1")}, "cloud", DEGRADED,
+    ),
     "cloud held": ({}, {"cloud": make_cloud(held_reason="schema 6 < 7")}, "cloud", DEGRADED),
     "cloud away": ({}, {"cloud": make_cloud(connected=False, last_error="refused")}, "cloud", OK),
     "skew of two seconds": ({}, {"cloud": make_cloud(skew_s=-2.0)}, "clock", OK),
@@ -198,3 +210,13 @@ def test_status_line_prefers_critical_to_degraded() -> None:
     judged = report(make_state(venues=(failing,), **waiting(30 * HOUR)), make_live(), NOW)
 
     assert "· buffer: rows have waited 1 d 6 h" in status_line(judged)
+
+
+def test_the_clouds_operators_are_told_the_level_the_line_and_what_waits() -> None:
+    """The same words as on the screen; an hour's wait is an instant there, for clocks differ."""
+    judged = report(make_state(**waiting(HOUR)), make_live(), NOW)
+    told = standing(judged)
+
+    assert (told.level, told.says) == (judged.level.value, status_line(judged))
+    assert (told.pending_rows, told.oldest_pending_at) == (48211, NOW - HOUR)
+    assert standing(report(make_state(), make_live(), NOW)).oldest_pending_at is None

@@ -49,6 +49,7 @@ def test_counts_sizes_and_money() -> None:
     assert counted(1, "row") == "1 row"
     assert counted(4998, "row") == "4,998 rows"
     assert counted(2, "batch", "batches") == "2 batches"
+    assert size(640) == "640 B"
     assert size(812_400) == "812 kB"
     assert size(1_240_000_000) == "1.2 GB"
     assert usd(Decimal("0.0314")) == "$0.031"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SchemaMismatch, StoreBusy, StoreError
+from agent.errors import DeviceFailed, SchemaMismatch, StoreBusy, StoreError
+from agent.jobs.context import is_engine_fault
 from agent.store import db, outbox
 from agent.store.db import Store
 from sync.records import Quote
@@ -184,3 +185,32 @@ async def test_a_start_killed_between_copy_and_migration_stops_no_later_one(tmp_
     assert version == newest
     backup = (tmp_path / f"oddsd.before-{newest}.db").read_bytes()
     assert backup.startswith(b"SQLite format 3" if left == ".part" else b"what a kill left")
+
+
+async def test_after_a_failure_of_the_device_nothing_is_written_and_the_next_start_looks_the_file_over(
+    tmp_path: Path, clock, monkeypatch
+):
+    """The kernel may have dropped the pages and report success for the next sync."""
+    async with await Store.open(tmp_path / "oddsd.db", clock=clock) as store:
+        commit = store._writer.commit
+
+        async def fail() -> None:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise error
+
+        monkeypatch.setattr(store._writer, "commit", fail)
+        with pytest.raises(DeviceFailed, match="SQLITE_IOERR_FSYNC"):
+            async with store.write() as tx:
+                tx.emit(quote("k"))
+        monkeypatch.setattr(store._writer, "commit", commit)
+
+        with pytest.raises(DeviceFailed, match="nothing is written any more") as told:
+            async with store.write() as tx:
+                tx.emit(quote("k"))
+        assert is_engine_fault(told.value), "a job would go on as if nothing had happened"
+
+    connection = sqlite3.connect(tmp_path / "oddsd.db")
+    assert connection.execute("SELECT count(*) FROM meta WHERE key = 'clean'").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM batches").fetchone() == (0,)
+    connection.close()

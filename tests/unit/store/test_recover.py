@@ -59,6 +59,19 @@ async def test_what_waited_and_can_be_read_is_carried_over(database, clock):
         assert '"market_key":"a"' in batch.text()
 
 
+async def test_the_verdict_is_part_of_a_sentence(database, clock):
+    """SQLite's own has a heading and lines of its own."""
+    content = bytearray(database.read_bytes())
+    content[4096 * 4 : 4096 * 12] = b"\xff" * (4096 * 8)
+    database.write_bytes(bytes(content))
+
+    done = await recover(database, backup=None, clock=clock)
+
+    assert "***" not in done.verdict
+    assert "\n" not in done.verdict
+    assert done.aside is not None
+
+
 async def test_a_batch_that_is_not_what_was_sealed_is_not_carried_over(database, clock):
     """A digest that fails is a row nobody wrote."""
     async with await Store.open(database, clock=clock) as store, store.write() as tx:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from agent.store.answers import StoreJournal
 from sync.downlink import AT_ONCE_OF_A_KIND, Downlink
 from sync.duty import Duty
-from sync.errors import SinkUnavailable
-from sync.protocol import Answer, Request, View
+from sync.errors import SinkHeld, SinkUnavailable
+from sync.protocol import Answer, Request, Standing, View
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -27,7 +29,9 @@ class MemoryCloud:
         self.answers: dict[str, Answer] = {}
         self.left_with: list[int] | None = None  # what was under way when the lease was given up
         self.under_way: Counter[str] = Counter()
-        self.is_away = False
+        self.is_away, self.is_older = False, False
+        self.renewed: Counter[str] = Counter()
+        self.told: dict[str, Standing] = {}
         self._bell = asyncio.Event()
 
     def ask(self, kind: str, request_id: str | None = None) -> str:
@@ -57,6 +61,12 @@ class MemoryCloud:
         self.waiting = [one for one in self.waiting if one not in taken]
         return tuple(taken)
 
+    async def renew(self, host_id: str, request_ids: tuple[str, ...], *, lease_s: int) -> None:
+        del host_id, lease_s
+        self.renewed.update(request_ids)
+        if self.is_older:
+            raise SinkHeld("renew: 42883 function edge_renew does not exist")
+
     async def complete(self, answer: Answer) -> None:
         if self.is_away:
             raise SinkUnavailable("away")
@@ -68,9 +78,17 @@ class MemoryCloud:
             self.left_with = list(self.under_way.values())
         return View(view_no=1, members=self.members, settled=True, alone=len(self.members) == 1)
 
+    async def tell(self, host_id: str, standing: Standing) -> None:
+        if self.is_older:
+            raise SinkHeld("no such function", advice="update the cloud")
+        self.told[host_id] = standing
+
     async def rung(self, timeout_s: float) -> bool:
-        async with asyncio.timeout(timeout_s):
-            await self._bell.wait()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._bell.wait()
+        except TimeoutError:
+            return False
         if self.is_away:
             raise SinkUnavailable("cut")
         self._bell.clear()
@@ -207,3 +225,42 @@ async def test_a_host_that_met_others_knows_it_after_a_restart(store):
     async with running(MemoryCloud("home"), store, {}, Duty("home", has_met=True)) as loop:
         await until(lambda: loop.duty.view)
     assert not await StoreJournal(store).has_met()
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+async def test_what_takes_long_is_renewed_while_somebody_is_at_it_and_no_longer(store, monkeypatch, is_older):
+    """Else the cloud would hand it to a second host; a cloud that knows no such word is no reason to end the line."""
+    monkeypatch.setattr("sync.downlink.ATTEND_EVERY_S", 0.02)
+    cloud = MemoryCloud()
+    cloud.is_older = is_older
+    slow = Slow(cloud)
+    async with running(cloud, store, {"slow": slow}):
+        first = cloud.ask("slow")
+        await until(lambda: cloud.renewed[first] >= 3)
+        slow.go.set()
+        await until(lambda: first in cloud.answers)
+        before = cloud.renewed[first]
+        slow.go.clear()
+        second = cloud.ask("slow")
+        await until(lambda: cloud.renewed[second] >= 3)
+        assert cloud.renewed[first] == before
+        slow.go.set()
+        await until(lambda: second in cloud.answers)
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+async def test_how_the_host_is_goes_with_its_lease_and_an_older_cloud_is_served_all_the_same(store, is_older):
+    """For people to read: nothing waits for it, and nothing ends because a cloud does not know the word."""
+    cloud = MemoryCloud()
+    cloud.is_older = is_older
+    standing = Standing(level="degraded", says="degraded · 3 pending", pending_rows=3)
+    loop = Downlink(cloud, StoreJournal(store), {"quick": quick}, Duty("home"), jitter=lambda: 0.0)
+    loop.standing = standing
+    task = asyncio.create_task(loop.run())
+
+    asked = cloud.ask("quick")
+    await until(lambda: asked in cloud.answers)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert cloud.told == ({} if is_older else {"home": standing})
