@@ -53,11 +53,15 @@ async def _report(rows: Sequence[Row], now: datetime) -> Unit:
 
 def _made(rows: Sequence[Row], now: datetime) -> list[BenchmarkReport]:
     """One report per experiment and one order per way to sort; numpy is loaded here, not at the daemon's start."""
-    from agent.core.scoring.report import experiment_report, leaderboards
+    from agent.core.scoring.cuts import all_boards
+    from agent.core.scoring.report import experiment_report
 
     names = sorted({row.experiment for row in rows})
     bodies: dict[str, msgspec.Struct] = {f"experiment:{name}": experiment_report(rows, name, now=now) for name in names}
-    bodies |= {f"leaderboard:{sort}": board for sort, board in leaderboards(rows, now=now).items()}
+    bodies |= {
+        BenchmarkReport.leaderboard(board.sort, board.category, board.frame): board
+        for board in all_boards(rows, now=now)
+    }
     return [
         BenchmarkReport(report_id=str(uuid_utils.uuid7()), scope=scope, made_at=now, body=msgspec.to_builtins(body))
         for scope, body in bodies.items()

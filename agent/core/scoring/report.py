@@ -45,18 +45,25 @@ def experiment_report(
 
 def leaderboard(rows: Iterable[Row], *, sort: Sort, now: datetime, n_draws: int = N_DRAWS) -> Leaderboard:
     """All arms, the best first; those it is too early to rank come last, without a rank."""
-    return _board([_entry(arm) for arm in _arms(list(rows), now, n_draws)], sort, now)
+    return order(entries(rows, now=now, n_draws=n_draws), sort, now)
 
 
 def leaderboards(rows: Iterable[Row], *, now: datetime, n_draws: int = N_DRAWS) -> dict[Sort, Leaderboard]:
     """Every order of the same arms, reckoned once."""
-    entries = [_entry(arm) for arm in _arms(list(rows), now, n_draws)]
-    return {sort: _board(entries, sort, now) for sort in Sort}
+    found = entries(rows, now=now, n_draws=n_draws)
+    return {sort: order(found, sort, now) for sort in Sort}
 
 
-def _board(entries: Sequence[LeaderboardEntry], sort: Sort, now: datetime) -> Leaderboard:
+def entries(rows: Iterable[Row], *, now: datetime, n_draws: int) -> list[LeaderboardEntry]:
+    """Each arm in one line, in no order."""
+    return [_entry(arm) for arm in _arms(list(rows), now, n_draws)]
+
+
+def order(unranked: Sequence[LeaderboardEntry], sort: Sort, now: datetime) -> Leaderboard:
+    """Arms ranked by one of their measures."""
     ordered = sorted(
-        entries, key=lambda entry: (_sorted_by(entry, sort).state in _UNRANKED, -(_sorted_by(entry, sort).value or 0.0))
+        unranked,
+        key=lambda entry: (_sorted_by(entry, sort).state in _UNRANKED, -(_sorted_by(entry, sort).value or 0.0)),
     )
     ranked = [
         replace(entry, rank=None if _sorted_by(entry, sort).state in _UNRANKED else place)

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from agent.core.scoring.measures import Measure
-from sync.records import Evidence, Horizon, Resolution
+from sync.records import Evidence, Horizon, Resolution, TimeFrame
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,3 +209,7 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     sort: Sort
     made_at: datetime
     entries: tuple[LeaderboardEntry, ...]
+    category: str | None = None  # lower case; a board of these questions alone: shown, never tested
+    frame: TimeFrame | None = None
+    categories: tuple[str, ...] = ()  # that may be asked for beside this frame
+    frames: tuple[TimeFrame, ...] = ()  # that may be asked for beside this category
