@@ -5,7 +5,7 @@ that only exist as source) is pinned by the hash of the wheel that was built. Th
 with exactly those hashes, so a host installs it offline with `pip install --no-index --require-hashes`, and nothing
 else. Made again, an archive has the same bytes unless something in it changed.
 
-    python ansible/wheelhouse.py [--into DIR] [--python 3.11] [--arch x86_64] [--arch aarch64] [--registry]
+    python ansible/wheelhouse.py [--into DIR] [--python 3.11] [--arch x86_64] [--arch aarch64] [--registry] [--uv]
 """
 
 import argparse
@@ -16,7 +16,8 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.markers import Marker
@@ -33,18 +34,20 @@ def main() -> None:
     args.into.mkdir(parents=True, exist_ok=True)
     version = tomllib.loads((args.source / "pyproject.toml").read_text())["project"]["version"]
     with tempfile.TemporaryDirectory(prefix="wheelhouse-") as folder:
-        own = _own_wheel(args.source, Path(folder))
-        if args.registry:
-            lock = (args.source / ".locks" / "edge.txt").read_text()
-            archive = args.into / f"oddsd-{version}-registry.tar"
-            _pack(archive, [own], requirements=f"{lock}\n{_pin(own)}")
-            print(archive)
+        own, lock = _own_wheel(args.source, Path(folder)), args.source / ".locks" / "edge.txt"
+        built = list[Path]()
         for python in args.python:
             for arch in args.arch:
-                wheels = _wheels(args.source / ".locks" / "edge.txt", python, arch, Path(folder) / f"{python}-{arch}")
+                wheels, built = _wheels(lock, python, arch, Path(folder) / f"{python}-{arch}")
                 archive = args.into / f"oddsd-{version}-cp{python.replace('.', '')}-{arch}.tar"
                 _pack(archive, [own, *wheels], requirements="".join(map(_pin, [own, *wheels])))
                 print(archive)
+        if args.registry:
+            archive = args.into / f"oddsd-{version}-registry.tar"
+            _pack(archive, [own, *built], requirements=_asked_of_the_index(lock.read_text(), [own, *built]))
+            print(archive)
+        for arch in args.arch if args.uv else ():
+            print(_uv(args.source / ".locks" / "uv.txt", arch, args.into, Path(folder) / f"uv-{arch}"))
     (args.into / "VERSION").write_text(f"{version}\n")
 
 
@@ -55,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--python", action="append", help="version on the hosts, such as 3.11; may be repeated")
     parser.add_argument("--arch", action="append", choices=ARCHES, help="of the hosts; may be repeated")
     parser.add_argument("--registry", action="store_true", help="also the small archive for hosts that reach one")
+    parser.add_argument("--uv", action="store_true", help="also the program that gives hosts a Python of their own")
     args = parser.parse_args()
     args.python = args.python or ["3.11"]
     args.arch = args.arch or ["x86_64"]
@@ -68,38 +72,72 @@ def _own_wheel(source: Path, folder: Path) -> Path:
     return wheel
 
 
-def _wheels(lock: Path, python: str, arch: str, folder: Path) -> list[Path]:
-    """Everything the lock names, for that kind of host."""
+def _wheels(lock: Path, python: str, arch: str, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Everything the lock names, for that kind of host; and those of them that were built here."""
     folder.mkdir()
     chosen = folder / "chosen.txt"
     chosen.write_text(locked_for(lock.read_text(), python))
-    platforms = [f"--platform={name}_{arch}" for name in PLATFORMS]
     tag = "cp" + python.replace(".", "")
-    _pip("download", "--no-deps", "--require-hashes", f"--python-version={python}", *platforms,
+    _pip("download", "--no-deps", "--require-hashes", f"--python-version={python}", *_platforms(arch),
          "--implementation=cp", f"--abi={tag}", "--abi=abi3", "--abi=none",
          "--dest", str(folder), "-r", str(chosen))  # fmt: skip
+    asked = set(folder.glob("*.whl"))
     for source in [*folder.glob("*.tar.gz"), *folder.glob("*.zip")]:
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
         source.unlink()
-    foreign = [wheel.name for wheel in folder.glob("*.whl") if not _fits(wheel.name, arch)]
+    wheels = sorted(folder.glob("*.whl"))
+    foreign = [wheel.name for wheel in wheels if not _fits(wheel.name, arch)]
     if foreign:
         raise SystemExit(f"built for this machine, not for {arch}: {', '.join(foreign)}")
-    return sorted(folder.glob("*.whl"))
+    return wheels, [wheel for wheel in wheels if wheel not in asked]
+
+
+def _platforms(arch: str) -> list[str]:
+    return [f"--platform={name}_{arch}" for name in PLATFORMS]
+
+
+def _uv(lock: Path, arch: str, into: Path, folder: Path) -> Path:
+    """The program uv for that kind of host, out of its wheel."""
+    folder.mkdir()
+    _pip("download", "--no-deps", "--require-hashes", *_platforms(arch), "--dest", str(folder), "-r", str(lock))
+    (wheel,) = folder.glob("uv-*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [name for name in packed.namelist() if name.endswith(".data/scripts/uv")]
+        program = into / f"uv-{arch}"
+        program.write_bytes(packed.read(name))
+    program.chmod(0o755)
+    return program
+
+
+def _asked_of_the_index(lock: str, carried: Iterable[Path]) -> str:
+    """The lock for a host with an index of its own, and the wheels the archive brings: no host builds anything."""
+    pins = list(map(_pin, carried))
+    names = {pin.partition("==")[0].lower() for pin in pins}
+    return "".join([*(entry for entry in entries(lock) if _name(entry) not in names), *pins])
+
+
+def entries(lock: str) -> Iterator[str]:
+    """The lock's requirements one by one, each with its hashes."""
+    lines = lock.splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if line[:1].isalnum()]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        yield "".join(lines[start:end])
+
+
+def _name(entry: str) -> str:
+    return entry.partition("==")[0].strip().lower()
 
 
 def locked_for(lock: str, python: str) -> str:
     """The lock's entries that apply to a Linux host with that Python: pip would judge them by the Python it runs on."""
     host = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
     kept = list[str]()
-    applies = True
-    for line in lock.splitlines():
-        if line[:1].isalnum():
-            name, _, marker = line.removesuffix("\\").partition(" ; ")
-            applies = not marker.strip() or Marker(marker.strip()).evaluate(host)
-            line = f"{name.strip()} \\"  # noqa: PLW2901 - the entry without its condition
-        if applies:
-            kept.append(line)
-    return "\n".join(kept) + "\n"
+    for entry in entries(lock):
+        head, _, hashes = entry.partition("\n")
+        pin, _, marker = head.removesuffix("\\").partition(" ; ")
+        if not marker.strip() or Marker(marker.strip()).evaluate(host):
+            kept.append(f"{pin.strip()} \\\n{hashes}")
+    return "".join(kept)
 
 
 def _fits(name: str, arch: str) -> bool:

@@ -1,7 +1,12 @@
-"""One provisioned machine for all tests of this folder; each test leaves it running as it found it."""
+"""One provisioned machine for each process of a run; each test leaves it running as it found it.
+
+Files are dealt out whole (pytest-xdist's loadfile, the longest first), so two processes have a machine each and work
+side by side; what uninstalls stands at the end of the last file.
+"""
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,8 +17,11 @@ import pytest_asyncio
 
 from tests.e2e.host.house import House, open_house
 from tests.e2e.host.playbook import Played, ansible_missing
+from tests.e2e.host.sweep import sweep
 
 NEEDED = ("systemd-nspawn", "mmdebstrap", "ip", "nsenter", "ssh", "ssh-keygen", "mosquitto")
+# What each machine is made of; a kernel that withholds one of them (a container without rights) cannot boot it.
+SPACES = ("unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "mount", "-t", "tmpfs", "none", "/mnt")
 
 
 def _obstacle() -> str | None:
@@ -24,6 +32,9 @@ def _obstacle() -> str | None:
     missing = [name for name in NEEDED if shutil.which(name, path=path) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (.ci/setup e2e)"
+    tried = subprocess.run(SPACES, check=False, capture_output=True, text=True)
+    if tried.returncode:
+        return f"root may not make namespaces here: {tried.stderr.strip()}"
     return ansible_missing()
 
 
@@ -36,43 +47,44 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=mine)
         return
     reason = _obstacle() if mine else None
+    if mine and reason is None and "PYTEST_XDIST_WORKER" not in os.environ:
+        for left in sweep():
+            print(f"left behind by a run that was killed, swept away: {left}")
     for item in mine:
         item.add_marker(pytest.mark.host)
-        item.add_marker(pytest.mark.timeout(900))
+        item.add_marker(pytest.mark.timeout(1500))
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @dataclass(frozen=True, slots=True)
-class FirstDay:
-    """What the operator saw while the bare machine became an edge."""
+class Rehearsal:
+    """What the operator saw in check mode, and what it left on the machine."""
 
-    rehearsal: Played
-    left_by_rehearsal: str
-    run: Played
-    seconds: float
+    played: Played
+    left: str
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A bare machine, booted."""
+    began = time.monotonic()
     async with open_house(tmp_path_factory.mktemp("host")) as opened:
+        print(f"a bare machine after {time.monotonic() - began:.0f} s")
         yield opened
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def first_day(bare: House) -> FirstDay:
-    """A rehearsal in check mode, then the run."""
-    rehearsal = await bare.control.play("--check", "--diff", **bare.variables)
+async def rehearsal(bare: House) -> Rehearsal:
+    """The playbook in check mode, while the machine is still bare."""
+    played = await bare.control.play("--check", "--diff", **bare.variables)
     _, left, _ = await bare.machine.run("find", "/opt/oddsd", "/etc/oddsd", "/var/lib/oddsd", check=False)
-    began = time.monotonic()
+    return Rehearsal(played, left)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house(bare: House) -> House:
+    """The machine as a running edge."""
     run = await bare.control.play(**bare.variables)
     assert run.code == 0, run.end
-    return FirstDay(rehearsal, left, run, time.monotonic() - began)
-
-
-@pytest.fixture(scope="session")
-def house(bare: House, first_day: FirstDay) -> House:
-    """The machine as a running edge."""
-    del first_day
     return bare

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from agent.jobs.table import TIMERS
 from tests.e2e.host.machine import Machine
 from tests.e2e.host.network import WORLD_ADDRESS, Door, Wire
 from tests.e2e.host.playbook import Control
-from tests.e2e.host.tree import ROOT, copy_tree, debian_tree
+from tests.e2e.host.sweep import marked
+from tests.e2e.host.tree import CACHE, MACHINES, ROOT, copy_tree, debian_tree, made_once
 from tests.fakes.exchange import ExchangeServer
 from tests.fakes.groq import GroqServer
 from tests.fakes.mosquitto import Mosquitto
@@ -26,7 +29,7 @@ from tests.fakes.world import World
 from tests.oracle import Verdict, judge
 
 EXCHANGE_PORT, GROQ_PORT, POSTGRES_PORT, BROKER_PORT = 8001, 8002, 5432, 1883
-N_TICKS = 400  # more than every test together asks for
+N_TICKS = 160  # more than every test together asks for
 SECRET = "gsk-a-secret-of-the-test"
 # Only what a test asks for runs: no timer of the daemon's own in the middle of it.
 QUIET = {name: {"enabled": False} for name in TIMERS}
@@ -44,6 +47,7 @@ class House:
     groq: GroqServer
     broker: Mosquitto
     cloud_door: Door
+    postgres: EmbeddedPostgres
     owner_dsn: str
     variables: dict[str, Any]
 
@@ -61,7 +65,7 @@ class House:
         """What the daemon says of itself, in numbers."""
         return dict((await self.machine.ask("status"))["figures"])
 
-    async def until_drained(self, within_s: float = 120) -> None:
+    async def until_drained(self, within_s: float = 300) -> None:
         """Wait until the cloud has everything; a daemon that is just starting is waited for too."""
         async with asyncio.timeout(within_s):
             while True:
@@ -83,6 +87,7 @@ class House:
 @asynccontextmanager
 async def open_house(folder: Path) -> AsyncIterator[House]:
     """The world, the wire, a bare machine that is booted, and a control machine; nothing is provisioned yet."""
+    name = marked()
     async with AsyncExitStack() as stack:
         exchange = await stack.enter_async_context(ExchangeServer(World(n_ticks=N_TICKS)))
         groq = await stack.enter_async_context(GroqServer())
@@ -90,29 +95,36 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
         postgres = EmbeddedPostgres().start()
         stack.callback(postgres.stop)
         owner_dsn, edge_dsn = postgres.create_database()
-        name = f"oddsd-{os.getpid()}"
         wire = await stack.enter_async_context(Wire(name))
         await wire.expose(EXCHANGE_PORT, ("127.0.0.1", _port(exchange.url)))
         await wire.expose(GROQ_PORT, ("127.0.0.1", _port(groq.url)))
         await wire.expose(BROKER_PORT, (broker.host, broker.port))
         cloud_door = await wire.expose(POSTGRES_PORT, _socket_of(edge_dsn))
-        control = Control(folder, wire, build_wheelhouse(folder))
-        tree = folder / "machine"
-        copy_tree(debian_tree(), tree, hostname="home-1", authorized_key=_new_key(control.key))
+        control = Control(folder, wire, wheelhouse(folder))
+        stack.callback(control.hang_up)
+        MACHINES.mkdir(parents=True, exist_ok=True)
+        tree = MACHINES / name
         stack.callback(subprocess.run, ["rm", "-rf", "--one-file-system", str(tree)], check=False)
-        machine = await stack.enter_async_context(Machine(tree, wire, name=name))
+        copy_tree(debian_tree(), tree, hostname="home-1", authorized_key=_new_key(control.key))
+        machine = await stack.enter_async_context(Machine(tree, wire, name=name, console=folder / "console"))
         variables = _variables(exchange, edge_dsn)
-        yield House(folder, wire, machine, control, exchange, groq, broker, cloud_door, owner_dsn, variables)
+        yield House(folder, wire, machine, control, exchange, groq, broker, cloud_door, postgres, owner_dsn, variables)
 
 
-def build_wheelhouse(folder: Path, *, source: Path = ROOT) -> Path:
-    """The archive the role installs; packages come from pip's cache after the first time."""
-    into = folder / "wheelhouse"
-    subprocess.run(
-        [sys.executable, str(ROOT / "ansible/wheelhouse.py"), "--into", str(into), "--source", str(source)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return into
+def wheelhouse(folder: Path) -> Path:
+    """The archives the role installs, made once for all processes of a run; this house's own, to put more beside."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    made, own = CACHE / f"wheelhouse-{run}", folder / "wheelhouse"
+    with made_once("wheelhouse"):
+        if not made.exists():
+            began = time.monotonic()
+            for old in CACHE.glob("wheelhouse-*"):  # of another run, perhaps of other code
+                shutil.rmtree(old)
+            build = [sys.executable, str(ROOT / "ansible/wheelhouse.py"), "--registry", "--uv"]
+            subprocess.run([*build, "--into", str(made)], check=True, capture_output=True)
+            print(f"built the wheelhouse in {time.monotonic() - began:.0f} s")
+        shutil.copytree(made, own)
+    return own
 
 
 def _variables(exchange: ExchangeServer, edge_dsn: str) -> dict[str, Any]:

@@ -9,15 +9,18 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from agent.status.control import call
+from tests.e2e.host import cgroups
+from tests.e2e.host.commands import said, started
 from tests.e2e.host.network import Wire
 
-BOOT_WITHIN_S = 60
+BOOT_WITHIN_S = 180
 # Sandboxing inside the container wants a tree of control groups of its own.
 _FLAGS = ("--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe", "--link-journal=no", "--timezone=off")
 
@@ -25,17 +28,16 @@ _FLAGS = ("--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
 class Machine:
     """One container. Use as `async with`: booted, and gone at the end."""
 
-    def __init__(self, tree: Path, wire: Wire, *, name: str) -> None:
-        self.tree, self.wire, self.name = tree, wire, name
+    def __init__(self, tree: Path, wire: Wire, *, name: str, console: Path) -> None:
+        self.tree, self.wire, self.name, self.console = tree, wire, name, console
         self._process: Process | None = None
         self.leader = 0
-        self.console = tree.parent / f"{name}.console"
 
     async def boot(self) -> None:
         """Switch it on and wait until systemd has started everything."""
         with self.console.open("ab") as console:
             self._process = await asyncio.create_subprocess_exec(
-                "systemd-nspawn", *_FLAGS, f"--directory={self.tree}", f"--machine={self.name}",
+                sys.executable, cgroups.__file__, self.name, "systemd-nspawn", *_FLAGS, f"--directory={self.tree}", f"--machine={self.name}",
                 f"--network-namespace-path={self.wire.edge_path}",
                 stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console,
                 # The service manager of the host, where there is one, is not to hear of it.
@@ -60,22 +62,21 @@ class Machine:
         return 0
 
     async def _is_up(self) -> bool:
-        code, said, _ = await self.run("systemctl", "is-system-running", check=False)
-        return said.strip() in {"running", "degraded"} or code == 0
+        code, state, _ = await self.run("systemctl", "is-system-running", check=False)
+        return state.strip() in {"running", "degraded"} or code == 0
 
-    async def run(self, *command: str, check: bool = True, within_s: float = 120) -> tuple[int, str, str]:
+    async def run(self, *command: str, check: bool = True, within_s: float = 300) -> tuple[int, str, str]:
         """A command inside, as root: (exit code, stdout, stderr)."""
-        process = await asyncio.create_subprocess_exec(
+        process = await started(
             "nsenter", f"--target={self.leader}", "--all", "--", "env", "-i",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", *command,
-            stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE,
+            out=PIPE, err=PIPE,
         )  # fmt: skip
-        async with asyncio.timeout(within_s):
-            out, err = await process.communicate()
+        out, err = await said(process, within_s)
         code = process.returncode or 0
         if check and code:
-            raise RuntimeError(f"{' '.join(command)}: exit {code}\n{out.decode()}{err.decode()}")
-        return code, out.decode(errors="replace"), err.decode(errors="replace")
+            raise RuntimeError(f"{' '.join(command)}: exit {code}\n{out}{err}")
+        return code, out, err
 
     async def ask(self, verb: str, **params: Any) -> Any:
         """A question over the daemon's control socket, seen from outside the container."""
@@ -84,10 +85,10 @@ class Machine:
     async def show(self, *properties: str, unit: str = "oddsd") -> dict[str, str]:
         """Properties of a unit as systemd has them."""
         wanted = [f"--property={name}" for name in properties]
-        _, said, _ = await self.run("systemctl", "show", unit, *wanted)
-        return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        _, shown, _ = await self.run("systemctl", "show", unit, *wanted)
+        return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
-    async def until(self, unit: str = "oddsd", *, within_s: float = 60, **wanted: str) -> dict[str, str]:
+    async def until(self, unit: str = "oddsd", *, within_s: float = 180, **wanted: str) -> dict[str, str]:
         """Wait until a unit's properties are as wanted. Raises: TimeoutError with what they were last."""
         last = dict[str, str]()
         try:
@@ -100,10 +101,37 @@ class Machine:
         except TimeoutError:
             raise TimeoutError(f"{unit}: {last} within {within_s:.0f} s, wanted {wanted}") from None
 
+    async def until_status(self, words: str, *, present: bool = True, within_s: float = 180) -> dict[str, str]:
+        """Wait for a running daemon's status line with (or without) these words. Raises: TimeoutError with the last."""
+        state = dict[str, str]()
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    state = await self.show("ActiveState", "SubState", "MainPID", "NRestarts", "StatusText")
+                    if (words in state["StatusText"]) is present and state["SubState"] == "running":
+                        return state
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TimeoutError(f"not {words!r} within {within_s:.0f} s but {state}") from None
+
+    async def succeeds(self, *command: str, within_s: float = 120) -> None:
+        """Ask until a command leaves with 0. Raises: TimeoutError with what it said last."""
+        last = ""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    code, out, err = await self.run(*command, check=False)
+                    if code == 0:
+                        return
+                    last = out + err
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise TimeoutError(f"{' '.join(command)}: not within {within_s:.0f} s: {last[-1000:]}") from None
+
     async def journal(self, unit: str = "oddsd", *options: str) -> str:
         """What a unit has said so far."""
-        _, said, _ = await self.run("journalctl", f"--unit={unit}", "--no-pager", "--output=cat", *options)
-        return said
+        _, lines, _ = await self.run("journalctl", f"--unit={unit}", "--no-pager", "--output=cat", *options)
+        return lines
 
     async def cut_power(self) -> None:
         """Nothing inside is told, nothing is flushed by it."""
@@ -129,6 +157,7 @@ class Machine:
             await process.wait()
         # The kernel may hold a mount of the dead container for a moment; nothing of it may stay.
         subprocess.run(["umount", "--recursive", "--quiet", str(self.tree)], check=False, capture_output=True)
+        cgroups.remove(self.name)
 
     async def __aenter__(self) -> Self:
         """Booted."""

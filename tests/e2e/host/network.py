@@ -1,7 +1,8 @@
 """Two hosts on one wire, made of network namespaces: the edge's machine, and the world with its servers.
 
 Law: nothing leaves the two namespaces; addresses are those RFC 5737 keeps for documentation. A server of the test
-listens in the world's namespace by a socket opened there, and is served by the test's own event loop.
+listens in the world's namespace by a socket opened there. What goes through is carried by a thread of its own: a test's
+event loop stands still between two tests, and a machine whose line stands still would rightly call it dead.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,8 @@ class Wire:
     def __init__(self, name: str) -> None:
         self.edge, self.world = f"{name}-edge", f"{name}-world"
         self._servers: list[asyncio.Server] = []
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._carrier = threading.Thread(target=self._loop.run_forever, name="wire")
 
     @property
     def edge_path(self) -> Path:
@@ -43,8 +46,9 @@ class Wire:
 
     async def expose(self, port: int, target: tuple[str, int] | Path) -> "Door":
         """Let the machine reach a server of the test at WORLD_ADDRESS:port; a path is a Unix socket."""
-        door = Door(target)
-        server = await asyncio.start_server(door.serve, sock=_listen(self.world, port))
+        door = Door(target, self._loop)
+        listening = asyncio.start_server(door.serve, sock=_listen(self.world, port))
+        server = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(listening, self._loop))
         self._servers.append(server)
         return door
 
@@ -57,14 +61,17 @@ class Wire:
         for name, device, address in ((self.edge, "host0", EDGE_ADDRESS), (self.world, "wire", WORLD_ADDRESS)):
             _ip("-n", name, "address", "add", f"{address}/30", "dev", device)
             _ip("-n", name, "link", "set", device, "up")
+        self._carrier.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing of it is left."""
-        for server in self._servers:
-            server.close()
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end(self._servers), self._loop))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._carrier.join()
+        self._loop.close()
         for name in (self.edge, self.world):
             with contextlib.suppress(subprocess.CalledProcessError):
                 _ip("netns", "delete", name)
@@ -73,14 +80,17 @@ class Wire:
 class Door:
     """One server made reachable; may be closed for a while, as a cloud that is away."""
 
-    def __init__(self, target: tuple[str, int] | Path) -> None:
-        self._target = target
+    def __init__(self, target: tuple[str, int] | Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._target, self._loop = target, loop
         self.open = True
         self._through: set[asyncio.StreamWriter] = set()
 
     def close(self) -> None:
         """Tear what goes through and refuse what comes."""
         self.open = False
+        self._loop.call_soon_threadsafe(self._tear)
+
+    def _tear(self) -> None:
         for writer in list(self._through):
             writer.transport.abort()
 
@@ -106,6 +116,16 @@ async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> No
             await sink.drain()
     with contextlib.suppress(OSError):
         sink.close()
+
+
+async def _end(servers: list[asyncio.Server]) -> None:
+    """Listen no more, and end every conversation of this loop."""
+    for server in servers:
+        server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _ip(*arguments: str) -> None:

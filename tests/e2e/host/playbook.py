@@ -1,16 +1,19 @@
 """Ansible as an operator runs it: over ssh, from a control machine on the same wire, with an inventory of one's own."""
 
-import asyncio
 import json
 import os
 import re
 import shutil
+import subprocess
+import time
 from asyncio.subprocess import PIPE, STDOUT
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.host.commands import said, started
 from tests.e2e.host.network import EDGE_ADDRESS, Wire
+from tests.e2e.host.sweep import MARK
 from tests.e2e.host.tree import ROOT
 
 VENV = ROOT / ".cache" / "ansible"
@@ -47,25 +50,32 @@ class Control:
         return self.folder / "id_ed25519"
 
     async def play(
-        self, *arguments: str, playbook: str = "site.yml", within_s: float = 400, **variables: Any
+        self, *arguments: str, playbook: str = "site.yml", within_s: float = 600, **variables: Any
     ) -> Played:
         """One run of a playbook with extra variables."""
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"edges": {"hosts": {"home-1": self._host()}}}))
-        process = await asyncio.create_subprocess_exec(
+        began = time.monotonic()
+        process = await started(
             "ip", "netns", "exec", self.wire.world, str(VENV / "bin" / "ansible-playbook"),
             "--inventory", str(inventory), "--extra-vars", json.dumps(variables), *arguments,
             str(ROOT / "ansible" / playbook),
-            stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT, env=self._environment(), cwd=ROOT / "ansible",
+            out=PIPE, err=STDOUT, env=self._environment(), at=ROOT / "ansible",
         )  # fmt: skip
-        async with asyncio.timeout(within_s):
-            out, _ = await process.communicate()
-        said = out.decode(errors="replace")
-        recap = said.rpartition("PLAY RECAP")[2]
+        told, _ = await said(process, within_s)
+        print(f"{' '.join((playbook, *arguments))} played in {time.monotonic() - began:.0f} s")
+        recap = told.rpartition("PLAY RECAP")[2]
         counts = {name: int(number) for name, number in _RECAP.findall(recap)}
         return Played(
-            process.returncode or 0, said, counts.get("ok", 0), counts.get("changed", 0), counts.get("failed", 0)
+            process.returncode or 0, told, counts.get("ok", 0), counts.get("changed", 0), counts.get("failed", 0)
         )
+
+    def hang_up(self) -> None:
+        """End the connection that is kept from one run to the next."""
+        for line in (self.folder / "cp").glob("*"):
+            subprocess.run(
+                ["ssh", "-o", f"ControlPath={line}", "-O", "exit", "home-1"], check=False, capture_output=True
+            )
 
     def _host(self) -> dict[str, Any]:
         options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
@@ -79,10 +89,11 @@ class Control:
         }
 
     def _environment(self) -> dict[str, str]:
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", MARK) if key in os.environ}
         return kept | {
             "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "LC_ALL": "C.UTF-8",

@@ -1,6 +1,7 @@
 """Other releases of the project for a machine to go to: the same code under another number, or a broken one."""
 
 import importlib.util
+import platform
 import re
 import shutil
 import tarfile
@@ -37,7 +38,23 @@ def add_release(wheelhouse: Path, version: str, *, spoil: tuple[str, str] | None
     own = builder._own_wheel(source, work)
     target = wheelhouse / archive.name.replace(_version(), version)
     builder._pack(target, [own, *wheels], requirements="".join(map(builder._pin, [own, *wheels])))
+    with tarfile.open(wheelhouse / f"oddsd-{_version()}-registry.tar") as tar:
+        carried = [wheel for wheel in wheels if wheel.name in tar.getnames()]
+    asked = builder._asked_of_the_index((ROOT / ".locks/edge.txt").read_text(), [own, *carried])
+    builder._pack(wheelhouse / f"oddsd-{version}-registry.tar", [own, *carried], requirements=asked)
     shutil.rmtree(work)
+
+
+def cloud_wheels(wheelhouse: Path, into: Path) -> None:
+    """What `pip install -r .locks/cloud.txt` and the project would fetch, for a machine that reaches no index."""
+    (archive,) = wheelhouse.glob(f"oddsd-{_version()}-cp*.tar")
+    python = archive.name.split("-cp")[1].split("-")[0]
+    wheels, _ = _builder()._wheels(ROOT / ".locks/cloud.txt", f"{python[0]}.{python[1:]}", platform.machine(), into)
+    for source in into.iterdir():
+        if source not in wheels:
+            source.unlink()
+    with tarfile.open(archive) as tar:
+        tar.extract(f"oddsd-{_version()}-py3-none-any.whl", into, filter="data")
 
 
 def _version() -> str:

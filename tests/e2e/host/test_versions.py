@@ -70,7 +70,7 @@ async def test_a_wrong_configuration_never_replaces_the_right_one(house):
     good = file.read_text()
     wrong = house.variables["oddsd_edge_config"] | {"mqtt_prot": 1}
 
-    played = await house.control.play(**house.variables | {"oddsd_edge_config": wrong})
+    played = await house.control.play("--tags", "configure", **house.variables | {"oddsd_edge_config": wrong})
 
     assert played.code != 0
     assert "mqtt_prot: no such setting" in played.said
@@ -86,15 +86,16 @@ async def test_a_broker_on_the_host_speaks_tls_only_and_knows_who_may_what(house
         "oddsd_edge_mosquitto_password": "daemon-password",
         "oddsd_edge_mosquitto_readers": {"home": "reader-password"},
     }
-    played = await house.control.play(**local)
-    again = await house.control.play(**local)
+    parts = ("--tags", "mosquitto,credentials,configure")
+    played = await house.control.play(*parts, **local)
+    again = await house.control.play(*parts, **local)
     subscribe = ("mosquitto_sub", "-h", "localhost", "-p", "8883", "-t", "oddsd/#", "-C", "1", "-W", "20")
     tls = ("--cafile", "/etc/mosquitto/oddsd/ca.crt")
     await house.machine.run("apt-get", "install", "--yes", "mosquitto-clients")
     reader = await house.machine.run(*subscribe, *tls, "-u", "home", "-P", "reader-password", check=False)
     stranger = await house.machine.run(*subscribe, *tls, check=False)
     in_the_open = await house.machine.run(*subscribe, "-u", "home", "-P", "reader-password", check=False)
-    back = await house.control.play(**house.variables)
+    back = await house.control.play("--tags", "credentials,configure", **house.variables)
 
     assert (played.code, again.code, again.changed) == (0, 0, 0), played.end + again.end
     assert reader[0] == 0, reader
@@ -102,6 +103,22 @@ async def test_a_broker_on_the_host_speaks_tls_only_and_knows_who_may_what(house
     assert stranger[0] != 0
     assert in_the_open[0] != 0
     assert back.code == 0, back.end
+
+
+async def test_a_copied_host_goes_on_under_a_stream_of_its_own(house):
+    """Two hosts with one stream would overwrite each other's numbers; the copy is told so once and keeps its data."""
+    backlog = await _backlog(house)
+    before = await _report(house)
+    played = await house.control.play("--tags", "service", **house.variables | {"oddsd_edge_new_identity": True})
+    after, held = await _report(house), (await house.figures())["pending_rows"]
+    house.cloud_door.open = True
+    await house.until_drained()
+    verdict = await house.verdict()
+
+    assert played.code == 0, played.end
+    assert after["stream_id"] != before["stream_id"]
+    assert held == backlog > 0
+    assert verdict.lost == verdict.doubled == verdict.foreign == verdict.quarantined == 0, verdict
 
 
 async def test_the_nightly_copy_is_whole_and_can_be_put_back(house):

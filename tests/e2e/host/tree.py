@@ -1,21 +1,26 @@
 """A bare Debian as a folder: made once from Debian's packages, copied for each machine.
 
 Law: bare means what a small cloud image has: systemd, ssh, Python without venv, apt with its lists. What the role
-installs lies in apt's cache only, so the machine can be provisioned without any network.
+installs lies in apt's cache only, so the machine can be provisioned without any network. A machine is a copy, no
+overlay: the role and the daemon refuse a state directory on one, for it may lose what it acknowledged.
 """
 
+import contextlib
 import fcntl
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "e2e"
+MACHINES = CACHE / "machines"
 SUITE = "bookworm"
 BASE = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "python3-apt", "openssh-server", "iproute2",
         "ca-certificates", "procps")  # fmt: skip
+_TRIES = 3
 # What the role asks apt for; downloaded, not installed.
 OFFERED = ("python3-venv", "mosquitto", "mosquitto-clients", "openssl")
 # A container has no use for them, and some would reach for what is the host's.
@@ -26,12 +31,17 @@ MASKED = ("systemd-udevd.service", "systemd-logind.service", "apt-daily.timer", 
 def debian_tree() -> Path:
     """The cached tree; the first call makes it, in about a minute."""
     tree = CACHE / f"debian-{SUITE}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time():
+    with made_once("debian"):
         if not (tree / ".whole").exists():
-            shutil.rmtree(tree, ignore_errors=True)
-            _bootstrap(tree)
+            began = time.monotonic()
+            for _ in range(_TRIES - 1):  # a mirror that stumbles is asked again
+                with contextlib.suppress(RuntimeError):
+                    _bootstrap(tree)
+                    break
+            else:
+                _bootstrap(tree)
             (tree / ".whole").touch()
+            print(f"made a bare Debian in {time.monotonic() - began:.0f} s")
     return tree
 
 
@@ -51,6 +61,7 @@ def copy_tree(tree: Path, target: Path, *, hostname: str, authorized_key: str) -
 
 
 def _bootstrap(tree: Path) -> None:
+    shutil.rmtree(tree, ignore_errors=True)
     fetch = f'chroot "$1" apt-get install --yes --download-only --no-install-recommends {" ".join(OFFERED)}'
     done = subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(BASE)}", "--skip=cleanup/apt",
@@ -71,7 +82,9 @@ def _bootstrap(tree: Path) -> None:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    with (CACHE / "lock").open("w") as handle:
+def made_once(what: str) -> Iterator[None]:
+    """One process makes it; the others wait and find it made."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{what}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

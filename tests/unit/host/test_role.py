@@ -74,11 +74,7 @@ def test_files_and_tasks_that_are_named_exist():
 
 def test_the_wheelhouse_takes_what_a_host_needs_and_nothing_else():
     """pip judges conditions by the Python it runs on, not by the host's: the builder must judge them itself."""
-    spec = importlib.util.spec_from_file_location("wheelhouse", ANSIBLE / "wheelhouse.py")
-    assert spec is not None
-    assert spec.loader is not None
-    builder = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(builder)
+    builder = _builder()
     lock = (
         "colorama==1 ; sys_platform == 'win32' \\\n    --hash=sha256:aa\n"
         "numpy==2.4 ; python_full_version < '3.12' \\\n    --hash=sha256:bb\n"
@@ -114,6 +110,41 @@ def test_the_configuration_is_written_as_toml_that_means_the_same():
     written = template.render(__oddsd_edge_config=values, ansible_managed="Ansible managed")
 
     assert tomllib.loads(written) == {name: value for name, value in values.items() if value is not None}
+
+
+def test_what_is_built_on_the_control_machine_is_not_asked_of_a_hosts_index(tmp_path):
+    """An index has other bytes under that name, or none that needs no compiler: the archive's own wheel is the one."""
+    wheels = [tmp_path / "oddsd-1.0-py3-none-any.whl", tmp_path / "some_source-2.0-py3-none-any.whl"]
+    for wheel in wheels:
+        wheel.write_bytes(wheel.name.encode())
+    lock = (
+        "rich==15 \\\n    --hash=sha256:dd \\\n    --hash=sha256:ee\n"
+        "some-source==2.0 ; sys_platform == 'linux' \\\n    --hash=sha256:ff\n"
+    )
+
+    asked = _builder()._asked_of_the_index(lock, wheels)
+
+    assert re.findall(r"(?m)^[\w-]+==\S+", asked) == ["rich==15", "oddsd==1.0", "some-source==2.0"]
+    assert "sha256:ee" in asked
+    assert "sha256:ff" not in asked
+
+
+def test_uv_is_pinned_for_both_kinds_of_processor():
+    """A host gets the program the lock names, or none."""
+    lock = (ANSIBLE.parent / ".locks" / "uv.txt").read_text()
+
+    assert [entry.partition("==")[0] for entry in _builder().entries(lock)] == ["uv"]
+    assert lock.count("--hash=sha256:") > 2
+
+
+def _builder():
+    """The wheelhouse's builder; it is a script beside the playbooks, not a package."""
+    spec = importlib.util.spec_from_file_location("wheelhouse", ANSIBLE / "wheelhouse.py")
+    assert spec is not None
+    assert spec.loader is not None
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    return builder
 
 
 def _flat(tasks):
