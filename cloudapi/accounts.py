@@ -110,7 +110,7 @@ class Accounts:
         account = await accounts.load_account(self._pool, account_id)
         if account is None or account.email is None:
             raise NotAllowed("This account has no password: it was made for keys.")
-        check_strength(new, account.email)
+        check_strength(new, account.email, field="new_password")
         await self._check(account.email, old, network=network)
         await logins.set_password(self._pool, account_id, await self._passwords.hash(new))
 

@@ -27,10 +27,12 @@ from cloudapi.cache import Cache, MemoryCache, RedisCache, Shelf, make_redis_poo
 from cloudapi.cursors import CursorSigner
 from cloudapi.db import keep_partitions, make_pool
 from cloudapi.feed import Feed
+from cloudapi.hot import HotAnswers, Service
 from cloudapi.live import Versions, listen_forever
 from cloudapi.metrics import Metrics
 from cloudapi.passwords import Passwords
 from cloudapi.payments import Payments
+from cloudapi.places import Places
 from cloudapi.quota import Quota
 from cloudapi.ratelimit import RateLimiter
 from cloudapi.reference import without_examples
@@ -43,12 +45,15 @@ from cloudapi.routes import (
     docs,
     edge,
     health,
+    hosts,
     insights,
     live,
     markets,
+    matches,
     predictions,
     privacy,
     record,
+    returned,
     sessions,
     signals,
     watch,
@@ -60,6 +65,7 @@ from cloudapi.settings import CloudSettings, Environment
 from cloudapi.sweep import sweep_forever
 from cloudapi.tokens import AccessTokens
 from cloudapi.web.pages import PAGES
+from cloudapi.web.render import handlers_by_address, missing_assets
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +88,7 @@ HANDLERS = (
     insights.list_ai_insights,
     digests.list_digests,
     arbitrage.list_arbitrage,
+    matches.list_matches,
     signals.list_signals,
     predictions.list_predictions,
     predictions.get_prediction,
@@ -110,6 +117,8 @@ HANDLERS = (
     *watch.HANDLERS,
     *webhooks.HANDLERS,
     *privacy.HANDLERS,
+    *returned.HANDLERS,
+    hosts.list_hosts,
     live.listen,
     live.listen_socket,
     live.make_ticket,
@@ -127,10 +136,11 @@ def create_app(
     *,
     cache: Cache | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Litestar:
+) -> Service:
     """The service, wired. `cache` and `now` are replaced in tests; `app.state.services` holds what was built."""
     services = _make_services(settings, cache, now)
-    return Litestar(
+    answered = problems.Answered(services.metrics)
+    app = Service(
         route_handlers=[*without_examples(HANDLERS), PAGES],
         middleware=[
             AuthMiddleware(
@@ -141,8 +151,8 @@ def create_app(
                 address_header=services.address_header,
             )
         ],
-        before_send=[problems.make_send_hook(services.metrics, services.quota)],
-        exception_handlers=problems.exception_handlers(),
+        before_send=[problems.make_send_hook(answered, services.quota)],
+        exception_handlers=handlers_by_address(),
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         lifespan=[_lifespan(services)],
         openapi_config=_openapi(),
@@ -151,6 +161,8 @@ def create_app(
         logging_config=None,  # ours is set up by the command, one line per event
         state=State({"services": services}),
     )
+    app.hot = HotAnswers(services, answered)
+    return app
 
 
 def _make_services(settings: CloudSettings, cache: Cache | None, now: Callable[[], datetime]) -> Services:
@@ -174,6 +186,7 @@ def _make_services(settings: CloudSettings, cache: Cache | None, now: Callable[[
         passwords=passwords,
         accounts=Accounts(pool, tokens, passwords, now=now, registration=settings.registration),
         feed=Feed(pool),
+        places=Places(redis),
         bells=Bells(),
         payments=Payments(settings, pool, now=now),
         cursors=CursorSigner(secret),
@@ -186,11 +199,14 @@ def _lifespan(services: Services) -> Callable[[Litestar], AbstractAsyncContextMa
     @asynccontextmanager
     async def live(_: Litestar) -> AsyncIterator[None]:
         await services.pool  # opens nothing yet: the pool has no minimum
+        if missing := missing_assets():
+            log.warning("pages have drawings only: make assets was not run", action="assets_absent", missing=missing)
         dsn = services.settings.database_url.get_secret_value()
         tasks = [
             _start("listener", _listen(services, dsn), services),
             _start("partitions", keep_partitions(services.pool), services),
             _start("feed", services.feed.run(), services),
+            _start("places", services.places.run(), services),
             _start("sweep", sweep_forever(services.pool), services),
             _start("farewell", _say_farewell(services), services),
         ]

@@ -24,6 +24,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cloudapi import problems
+from cloudapi.behalf import on_behalf_of
 from cloudapi.db import Pool
 from cloudapi.errors import ApiError, NotAllowed, TooLarge, Unauthenticated
 from cloudapi.keys import MARK, hash_key, is_well_formed
@@ -37,6 +38,7 @@ REMEMBER_S = 30.0  # how long a changed tier may take to show where no notificat
 MAX_REMEMBERED = 10_000  # callers; beyond it the memory starts anew
 MAX_BODY_BYTES = 64 * 1024  # no request of ours needs more
 
+COUNTED = "counted"  # in a request's state: counted already, and what came of it (None: welcome)
 STILL = "still"  # in a request's state: asks again who this is, for what stays open
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PERSON_SCOPES = frozenset({"read", "manage"})  # what somebody who logged in may do; `ingest` is for edges alone
@@ -181,7 +183,10 @@ class AuthMiddleware(ASGIMiddleware):
                 raise
             await problems.refuse_socket(scope, send, exc)
             return
-        await next_app(scope, receive, send)
+        # An edge delivers what is nobody's; its account owns nothing there.
+        owner = None if opt.get("public", False) or opt.get("scope") == "ingest" else scope["user"].account_id
+        with on_behalf_of(owner):
+            await next_app(scope, receive, send)
 
     async def _find(self, scope: Scope, headers: dict[bytes, bytes], opt: dict[str, Any]) -> Caller:
         secret = _credentials(scope, headers, self._cookie)
@@ -205,14 +210,22 @@ class AuthMiddleware(ASGIMiddleware):
         await self._limiter.hit(f"address:{address_of(scope, self._address_header)}", STRANGERS_PER_MINUTE)
 
     async def _count(self, scope: Scope, caller: Caller, opt: dict[str, Any]) -> None:
-        if not opt.get("counts", True):
-            return
-        right = caller.entitlement
-        creates = scope["type"] == ScopeType.HTTP and scope["method"] in {"POST", "PUT"}
-        if caller.requests_per_minute is not None:
-            await self._limiter.hit(f"key:{caller.key_id}", caller.requests_per_minute, creates=creates)
-        await self._limiter.hit(f"account:{caller.account_id}", right.requests_per_minute, creates=creates)
-        await self._quota.spend(caller.account_id, right.requests_per_month)
+        if COUNTED in scope["state"]:
+            refusal = scope["state"].pop(COUNTED)
+            if refusal is not None:
+                raise refusal
+        elif opt.get("counts", True):
+            creates = scope["type"] == ScopeType.HTTP and scope["method"] in {"POST", "PUT"}
+            await count_request(self._limiter, self._quota, caller, creates=creates)
+
+
+async def count_request(limiter: RateLimiter, quota: Quota, caller: Caller, *, creates: bool = False) -> None:
+    """Count one request against the limits of key, account and month. Raises: RateLimited, Unavailable."""
+    right = caller.entitlement
+    if caller.requests_per_minute is not None:
+        await limiter.hit(f"key:{caller.key_id}", caller.requests_per_minute, creates=creates)
+    await limiter.hit(f"account:{caller.account_id}", right.requests_per_minute, creates=creates)
+    await quota.spend(caller.account_id, right.requests_per_month)
 
 
 def caller_in(scope: Scope) -> Caller:
@@ -222,10 +235,8 @@ def caller_in(scope: Scope) -> Caller:
 
 def _credentials(scope: Scope, headers: dict[bytes, bytes], cookie: str) -> str | None:
     """The key, token or session a request brings; the header counts where there are both."""
-    given = headers.get(b"authorization")
-    if given is not None:
-        scheme, _, secret = given.decode("latin-1").partition(" ")
-        return secret.strip() if scheme.lower() == "bearer" and secret.strip() else None
+    if b"authorization" in headers:
+        return bearer_of(headers)
     session = next(
         (
             value
@@ -240,6 +251,12 @@ def _credentials(scope: Scope, headers: dict[bytes, bytes], cookie: str) -> str 
     if not is_plain_read and not _is_from_here(headers):
         raise NotAllowed("A browser's session works from our own pages only; elsewhere use a key.")
     return session
+
+
+def bearer_of(headers: dict[bytes, bytes]) -> str | None:
+    """The key or token in `Authorization: Bearer`."""
+    scheme, _, secret = _text(headers, b"authorization").partition(" ")
+    return secret.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _is_from_here(headers: dict[bytes, bytes]) -> bool:

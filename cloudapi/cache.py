@@ -44,6 +44,8 @@ class Cache(Protocol):
 
     async def put(self, key: str, entry: CachedBody, ttl_s: float) -> None: ...
 
+    def lasts_until(self, key: str) -> float: ...
+
     async def close(self) -> None: ...
 
 
@@ -76,6 +78,11 @@ class MemoryCache:
         self.size_bytes += len(entry.body)
         while self.size_bytes > self._limit_bytes:
             self._drop(next(iter(self._entries)))
+
+    def lasts_until(self, key: str) -> float:
+        """Until when (monotonic) this entry is given out here without asking anybody; 0 if it is not here."""
+        found = self._entries.get(key)
+        return 0.0 if found is None else found[0]
 
     async def close(self) -> None:
         self._entries.clear()
@@ -133,6 +140,10 @@ class RedisCache:
         else:
             self._note_success()
 
+    def lasts_until(self, key: str) -> float:
+        """The local copy's end: behind it Redis is asked."""
+        return self._local.lasts_until(key)
+
     async def close(self) -> None:
         await self._local.close()
 
@@ -171,6 +182,10 @@ class Shelf:
             task.add_done_callback(lambda done: self._forget(key, done))
         # Shielded: one caller hanging up must not take the answer from the others.
         return await asyncio.shield(task)
+
+    def lasts_until(self, key: str) -> float:
+        """Until when (monotonic) `fetch` would give what lies under `key`; 0 if nothing does."""
+        return self._cache.lasts_until(key)
 
     async def close(self) -> None:
         await asyncio.gather(*self._making.values(), return_exceptions=True)

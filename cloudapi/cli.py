@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,13 +93,14 @@ def serve(host: str | None, port: int | None) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free port.")
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="JSON written once serving.")
 def dev(data_dir: Path | None, port: int, ready_file: Path | None) -> None:
-    """Serve on this machine alone, with a PostgreSQL of its own. Never for a server."""
+    """Serve and work on this machine alone, with a PostgreSQL of its own. Never for a server."""
     if os.environ.get("ODDSD_ENV") == Environment.PRODUCTION:
         raise ConfigError(["ODDSD_ENV: dev trusts every local user and refuses production; use migrate and serve"])
     try:
         from cloudapi.embedded import EDGE_ROLE, EmbeddedServer, default_data_dir
     except ModuleNotFoundError as exc:
         raise ConfigError(["dev needs a PostgreSQL of its own: pip install 'oddsd[embedded]'"]) from exc
+    from cloudapi import worker as duties
     from cloudapi.migrations import runner
 
     _set_up_log(Environment.DEVELOPMENT)
@@ -121,7 +122,8 @@ def dev(data_dir: Path | None, port: int, ready_file: Path | None) -> None:
             if ready_file is not None:
                 _write_whole(ready_file, json.dumps(state))
 
-        _run(settings, on_ready=announce)
+        # Whoever tries it out gets the mails, webhooks and packed days as well.
+        _run(settings, on_ready=announce, beside=lambda stop: duties.work(settings, stop))
 
 
 @commands.command()
@@ -151,14 +153,15 @@ def openapi() -> None:
 
 @commands.group()
 def account() -> None:
-    """People's accounts: create, change the tier."""
+    """People's accounts: create, change the tier, operators."""
 
 
 @account.command("create")
 @click.argument("email")
 @click.option("--tier", type=click.Choice([tier.value for tier in Tier]), default=Tier.BASIC.value, show_default=True)
+@click.option("--operator", is_flag=True, help="May see the edges.")
 @click.password_option(help="Asked for unless given.")
-def create_account(email: str, tier: str, password: str) -> None:
+def create_account(email: str, tier: str, password: str, *, operator: bool) -> None:
     """Make an account that can log in, also where REGISTRATION is closed."""
     from cloudapi.accounts import normal_email
     from cloudapi.passwords import Passwords, check_strength
@@ -168,7 +171,10 @@ def create_account(email: str, tier: str, password: str) -> None:
 
     async def work(db: "asyncpg.Connection[asyncpg.Record]") -> bool:
         password_hash = await Passwords().hash(password)
-        return await accounts.save_person(db, email=address, password_hash=password_hash, tier=Tier(tier)) is not None
+        made = await accounts.save_person(db, email=address, password_hash=password_hash, tier=Tier(tier))
+        if made is not None and operator:
+            await accounts.set_operator(db, address, is_operator=True)
+        return made is not None
 
     if not _with_database(work):
         print(f"{address} has an account already; change it with: oddsd-cloud account tier", file=sys.stderr)
@@ -187,6 +193,19 @@ def change_tier(email: str, tier: str) -> None:
         print(f"nobody has the e-mail {email}", file=sys.stderr)
         sys.exit(1)
     print(f"{email} is {tier}")
+
+
+@account.command("operator")
+@click.argument("email")
+@click.option("--no", "ends", is_flag=True, help="Not any more.")
+def change_operator(email: str, *, ends: bool) -> None:
+    """Let an account see the edges: when they were seen, what waits there, how they are."""
+    from cloudapi.accounts import normal_email
+
+    if not _with_database(lambda db: accounts.set_operator(db, normal_email(email), is_operator=not ends)):
+        print(f"nobody has the e-mail {email}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{email} is {'no ' if ends else 'an '}operator{' any more' if ends else ''}")
 
 
 @commands.group()
@@ -223,18 +242,23 @@ def key() -> None:
 @click.option("--tier", type=click.Choice([tier.value for tier in Tier]), default=Tier.BASIC.value, show_default=True)
 @click.option(
     "--scope",
-    type=click.Choice(["read", "ingest"]),
-    default="read",
+    "scopes",
+    type=click.Choice(["read", "manage", "ingest"]),
+    multiple=True,
+    default=("read",),
     show_default=True,
-    help="ingest: an edge's, which delivers over HTTPS and reads nothing.",
+    help="May be given twice. manage: makes keys, opens a session in a browser; ingest: an edge's, which delivers "
+    "over HTTPS and reads nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
-def create_key(name: str, tier: str, scope: str, *, as_json: bool) -> None:
+def create_key(name: str, tier: str, scopes: tuple[str, ...], *, as_json: bool) -> None:
     """Make an account with a key. The key is shown this once and never again."""
+    if "ingest" in scopes and len(set(scopes)) > 1:
+        raise ConfigError(["--scope: ingest goes alone: who delivers reads nothing"])
     made = keys.make_key(secrets.token_bytes(keys.N_RANDOM_BYTES))
-    prefix = _with_database(lambda db: accounts.save_key(db, key=made, name=name, tier=Tier(tier), scopes=(scope,)))
+    prefix = _with_database(lambda db: accounts.save_key(db, key=made, name=name, tier=Tier(tier), scopes=scopes))
     if as_json:
-        print(json.dumps({"key": made, "prefix": prefix, "name": name, "tier": tier}))
+        print(json.dumps({"key": made, "prefix": prefix, "name": name, "tier": tier, "scopes": scopes}))
     else:
         print(f"{made}\nKeep it: it is not shown again. Revoke it with: oddsd-cloud key revoke {prefix}")
 
@@ -279,11 +303,16 @@ def _with_database(work: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaita
     return asyncio.run(run())
 
 
-def _run(settings: CloudSettings, *, on_ready: Callable[[int], None]) -> None:
+def _run(
+    settings: CloudSettings,
+    *,
+    on_ready: Callable[[int], None],
+    beside: Callable[[asyncio.Event], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     from cloudapi import server
     from cloudapi.app import create_app
 
-    server.serve(lambda: create_app(settings), settings, on_ready=on_ready)
+    server.serve(lambda: create_app(settings), settings, on_ready=on_ready, beside=beside)
 
 
 def _report_migration(done: list[str]) -> None:

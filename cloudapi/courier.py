@@ -60,7 +60,7 @@ class Courier:
         self._settings = settings
         self._now = now
         self._send = send
-        self.pool: Pool = make_pool(settings)
+        self.pool: Pool = make_pool(settings, role="worker")
         self.payments = Payments(settings, self.pool, now=now)
         self.mailing = Mailing(settings, self.pool, now=now)
         self._egress = Egress(allowed=settings.webhook_exceptions, resolver=resolver, tls=tls)

@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from cloudapi.behalf import EVERYBODY, SETTING, confine
 from cloudapi.settings import CloudSettings
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 ACQUIRE_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 3.0
+LOCK_TIMEOUT = "2s"  # as the roles have it when they log in themselves
 PARTITIONS_EVERY_S = 3600.0
 PARTITIONS_RETRY_S = 10.0
 
@@ -39,19 +41,27 @@ AWAY = (
 )
 
 
-def make_pool(settings: CloudSettings) -> Pool:
-    """A pool that connects when first asked, so the service starts (and says 503) while the database is away."""
+def make_pool(settings: CloudSettings, *, role: str = "api_rw") -> Pool:
+    """A pool that connects when first asked, so the service starts (and says 503) while the database is away.
+
+    Args:
+        role: what a login that may do more is reduced to, unless DATABASE_ROLES says otherwise.
+    """
     return asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,
         max_size=settings.pool_size,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=settings.statement_timeout_s + 1,
+        setup=confine,
         server_settings={
             "application_name": "oddsd-cloud",
             "timezone": "UTC",
             "statement_timeout": str(int(settings.statement_timeout_s * 1000)),
-        },
+            "lock_timeout": LOCK_TIMEOUT,
+            SETTING: EVERYBODY,
+        }
+        | ({"role": role} if settings.database_roles else {}),
     )
 
 

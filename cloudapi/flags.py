@@ -2,6 +2,7 @@
 
 Law: what has no row is on. A flag is read from the database at every use that costs money or leaves the house, so a
 kill switch works at once and on every replica. Who is in a share is a hash of flag and account: the same every time.
+A switch makes what is owed wait; a share decides who is owed anything, so nothing waits behind those left out.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from cloudapi.db import Connection, Pool, from_row
 from cloudapi.errors import Unavailable
 
 LOAD = "select is_on, share from feature_flag where name = $1"
+LOAD_SHARE = "select share from feature_flag where name = $1"
 LOAD_ALL = "select name, is_on, share, note, changed_at from feature_flag order by name"
 SAVE = """
 insert into feature_flag (name, is_on, share, note) values ($1, $2, $3, $4)
@@ -55,7 +57,18 @@ async def is_on(db: "Pool | Connection", flag: Flag, account_id: uuid.UUID | Non
     row = await db.fetchrow(LOAD, flag.value)
     if row is None:
         return True
-    return bool(row["is_on"]) and (account_id is None or _place(flag, account_id) < row["share"])
+    return bool(row["is_on"]) and (account_id is None or is_in(flag, account_id, row["share"]))
+
+
+async def load_share(db: "Pool | Connection", flag: Flag) -> int:
+    """For how many of a hundred accounts a capability is; whether it is on is another question."""
+    share: int | None = await db.fetchval(LOAD_SHARE, flag.value)
+    return 100 if share is None else share
+
+
+def is_in(flag: Flag, account_id: uuid.UUID, share: int) -> bool:
+    """Whether an account is among the share of a flag. Who is in stays in when the share grows."""
+    return _place(flag, account_id) < share
 
 
 async def require(db: "Pool | Connection", flag: Flag, account_id: uuid.UUID) -> None:

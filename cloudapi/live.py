@@ -40,6 +40,7 @@ class Versions:
     def __init__(self) -> None:
         self._floor = uuid.uuid4().hex
         self._stamps: dict[str, str] = {}
+        self.turn = 0  # moves on whenever any version may have
         self.is_hearing = False
         self.n_landed: dict[str, int] = {}
         self.last_landing_at: datetime | None = None
@@ -54,11 +55,13 @@ class Versions:
             self._stamps[kind] = landing.stamp
             self.n_landed[kind] = self.n_landed.get(kind, 0) + count
         self.last_landing_at = landing.applied_at
+        self.turn += 1
 
     def forget(self) -> None:
         """Something may have gone unheard: whatever is cached may be old."""
         self._floor = uuid.uuid4().hex
         self._stamps.clear()
+        self.turn += 1
 
 
 async def listen_forever(

@@ -119,20 +119,20 @@ def _text(told: Edition, public_url: str, leave: str) -> str:
         lines += [f"{told.n_more} more: {public_url}/app", ""]
     lines += [
         "Information, not advice.",
-        f"Change what you follow: {public_url}/app/account",
+        f"Change what you follow: {public_url}/app/account/watch",
         f"No more mails: {leave}",
     ]
     return "\n".join(lines) + "\n"
 
 
 _STYLE = (
-    "font-family:system-ui,sans-serif;font-size:16px;line-height:1.45;color:#1b1f24;"
-    "max-width:36rem;margin:0 auto;padding:16px"
+    "font-family:system-ui,sans-serif;font-size:16px;line-height:1.45;max-width:36rem;margin:0 auto;padding:16px;"
+    "overflow-wrap:anywhere;word-break:break-word"  # the same for programs that know only the older word
 )
 
 
 def _page(told: Edition, public_url: str, leave: str) -> str:
-    """One column, no picture, no table, no script: readable on a phone and in any client."""
+    """One column, no picture, no table, no script, no colours but the reader's own: for a phone and any client."""
     rows = []
     if told.moves:
         rows.append('<h2 style="font-size:16px">Moved within a day</h2>')
@@ -154,11 +154,12 @@ def _page(told: Edition, public_url: str, leave: str) -> str:
         rows.append(f'<p><a href="{html.escape(public_url)}/app">{told.n_more} more</a></p>')
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Watch list</title></head>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><title>Watch list</title></head>'
         f'<body style="margin:0"><div style="{_STYLE}"><h1 style="font-size:20px">{_title(told)}</h1>'
         f"{''.join(rows)}"
-        '<p style="font-size:13px;color:#57606a">Information, not advice. '
-        f'<a href="{html.escape(public_url)}/app/account">Change what you follow</a> &middot; '
+        '<p style="font-size:14px;line-height:2.2">Information, not advice. '
+        f'<a href="{html.escape(public_url)}/app/account/watch">Change what you follow</a> &middot; '
         f'<a href="{html.escape(leave)}">No more mails</a></p></div></body></html>'
     )
 
@@ -174,12 +175,16 @@ class Mailbag:
         self._server = server
         self._sender = parseaddr(sender)[1]
 
-    def hand_over(self, message: EmailMessage) -> Answer:
-        """Hand one mail to the server. Raises: MailServerAway if it refuses us, not the recipient."""
+    def hand_over(self, message: EmailMessage, *, returns_to: str | None = None) -> Answer:
+        """Hand one mail to the server. Raises: MailServerAway if it refuses us, not the recipient.
+
+        Args:
+            returns_to: where it comes back to if it cannot be delivered; None: to its sender.
+        """
         recipient = parseaddr(str(message["To"]))[1]
         try:
             self._server.rset()
-            code, said = self._server.mail(self._sender)
+            code, said = self._server.mail(returns_to or self._sender)
             if code >= 400:
                 raise MailServerAway(f"the mail server refuses the sender: {_words(code, said)}")
             code, said = self._server.rcpt(recipient)

@@ -14,8 +14,9 @@ import structlog
 
 from cloudapi import tasks
 from cloudapi.audit import Actor, note
+from cloudapi.bounces import Report, is_marked, return_address
 from cloudapi.db import Pool
-from cloudapi.flags import Flag, is_on
+from cloudapi.flags import Flag, is_in, is_on, load_share
 from cloudapi.mail import CHUNK, DELAYS_S, Answer, Fate, Mailbag, MailServerAway, compose, next_delay_s, open_mailbag
 from cloudapi.queries import mail as rows
 from cloudapi.queries import watch
@@ -40,10 +41,12 @@ class Mailing:
     async def plan(self) -> int:
         """Make the rows of every day whose hour has come, and wake the sender. Returns: how many are new."""
         now, n_planned, after = self._now(), 0, uuid.UUID(int=0)
+        share = await load_share(self._pool, Flag.MAIL)
         while found := await rows.load_candidates(self._pool, now, after=after, limit=PLAN_CHUNK):
             owed: list[tuple[uuid.UUID, date]] = [
                 (account_id, day) for account_id, zone, hour in found if (day := day_due(now, zone, hour)) is not None
             ]
+            owed = [(account_id, day) for account_id, day in owed if is_in(Flag.MAIL, account_id, share)]
             async with self._pool.acquire() as connection, connection.transaction():
                 await rows.plan(connection, owed, now)
                 n_planned += len(owed)
@@ -80,7 +83,7 @@ class Mailing:
 
     async def _settle(self, bag: Mailbag, one: DueMail) -> bool:
         """Make and send one mail. Raises: MailServerAway, with the mail put back."""
-        if not await is_on(self._pool, Flag.MAIL, one.account_id):
+        if not await is_on(self._pool, Flag.MAIL):
             return False
         if day_is_over(one.day, self._now(), one.time_zone):
             await rows.finish(self._pool, one, "failed", at=self._now(), answer="the day was over")
@@ -109,12 +112,16 @@ class Mailing:
         if not await rows.claim(self._pool, one):
             return False
         try:
-            answer = await asyncio.to_thread(bag.hand_over, message)
+            answer = await asyncio.to_thread(bag.hand_over, message, returns_to=self._returns_to(one))
         except MailServerAway as exc:
             await self._put_back(one, str(exc))
             raise
         await self._write(one, answer)
         return True
+
+    def _returns_to(self, one: DueMail) -> str | None:
+        mailbox = self._settings.mail_bounces
+        return None if mailbox is None else return_address(mailbox, one.account_id, one.unsubscribe_key)
 
     async def _edition(self, one: DueMail) -> Edition:
         """What this reader may be told: prices and insights as late as his tier sees them."""
@@ -142,3 +149,18 @@ class Mailing:
         state = "failed" if delay_s is None else "due"
         due_at = None if delay_s is None else self._now() + timedelta(seconds=delay_s)
         await rows.finish(self._pool, one, state, at=self._now(), answer=said, due_at=due_at)
+
+
+async def take_report(pool: Pool, report: Report) -> str:
+    """A mail came back after it was taken: off goes a mailbox that is gone. Returns: what it came to, in words."""
+    async with pool.acquire() as connection, connection.transaction():
+        key = await rows.load_key(connection, report.account_id)
+        if key is None or not is_marked(report, key):
+            return "nobody's"
+        await rows.note_return(connection, report.account_id, report.said, is_gone=report.is_gone)
+        if not report.is_gone:
+            return "noted"
+        if not await rows.switch_off(connection, report.account_id, "bounced"):
+            return "off before"
+        await note(connection, report.account_id, "mail_bounced", actor=Actor.WORKER, why=report.said)
+    return "switched off"

@@ -21,6 +21,8 @@ RETRY_S = (30, 300, 1800)
 MAX_TITLE = 120
 MAX_BODY = 600
 SEND_S = 20.0
+QUOTES = str.maketrans("<>", "\u2039\u203a")  # they read the same and mean nothing to a service
+PLAIN = "?image=no&footer=no&avatar=no"  # apprise's own pictures, from a host of others
 
 
 class Service(StrEnum):
@@ -62,14 +64,14 @@ def apprise_url(service: Service, address: str, ntfy_url: str) -> str:
         raise Invalid(f"This is no address of {service.value}.")
     parts = found.groups()
     if service is Service.SLACK:
-        return f"slack://{'/'.join(parts)}/"
+        return f"slack://{'/'.join(parts)}/{PLAIN}"
     if service is Service.DISCORD:
-        return f"discord://{parts[0]}/{parts[1]}/"
+        return f"discord://{parts[0]}/{parts[1]}/{PLAIN}"
     if service is Service.TELEGRAM:
-        return f"tgram://{parts[0]}/{parts[1]}/"
+        return f"tgram://{parts[0]}/{parts[1]}/?image=no"
     server = urlsplit(ntfy_url)
     scheme = "ntfys" if server.scheme == "https" else "ntfy"
-    return f"{scheme}://{server.netloc}/{quote(parts[0])}"
+    return f"{scheme}://{server.netloc}/{quote(parts[0])}?image=no"
 
 
 def send(url: str, title: str, body: str) -> str | None:
@@ -107,9 +109,12 @@ def next_delay_s(n_attempts: int) -> int | None:
 
 
 def _cut(text: str, length: int) -> str:
-    """One piece of text without control characters, and without mentions that would wake a whole channel."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in text)
-    plain = re.sub(r"@(everyone|here|channel)|<[!@#&]", lambda found: found[0][0] + "\u200b" + found[0][1:], plain)
+    """One piece of text without control characters, mentions that would wake a channel, or signs of mark-up.
+
+    apprise makes Slack's own mentions and links of whatever looks like one, escaped or not: without > nothing does.
+    """
+    plain = "".join(sign if sign.isprintable() else " " for sign in text).translate(QUOTES)
+    plain = re.sub(r"@(?=everyone|here|channel)", "@\u200b", plain, flags=re.IGNORECASE)
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
 
 

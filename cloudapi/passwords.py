@@ -65,8 +65,8 @@ class Passwords:
             return False
 
 
-def check_strength(password: str, email: str) -> None:
-    """Refuse what is guessed first. Raises: Invalid."""
+def check_strength(password: str, email: str, *, field: str = "password") -> None:
+    """Refuse what is guessed first. Raises: Invalid, with a pointer to the field it came in."""
     faults = []
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         faults.append(f"use {MIN_LENGTH} to {MAX_LENGTH} characters")
@@ -76,4 +76,5 @@ def check_strength(password: str, email: str) -> None:
     if len(name) >= 4 and name in password.lower():
         faults.append("it contains your e-mail name")
     if faults:
-        raise Invalid("This password is too weak.", errors=[{"pointer": "/body/password", "detail": f} for f in faults])
+        errors = [{"pointer": f"/body/{field}", "detail": fault} for fault in faults]
+        raise Invalid("This password is too weak.", errors=errors)

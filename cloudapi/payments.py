@@ -61,8 +61,8 @@ class Payments:
             "client_reference_id": str(account_id),
             "line_items": [{"price": price_id, "quantity": 1}],
             "subscription_data": subscription,
-            "success_url": f"{self._settings.public_url}/app/account?paid=1",
-            "cancel_url": f"{self._settings.public_url}/app/account",
+            "success_url": f"{self._settings.public_url}/app/account/billing?said=paid",
+            "cancel_url": f"{self._settings.public_url}/app/account/billing",
         }
         once: Any = {"idempotency_key": f"checkout:{account_id}:{key}"}
         session = await self._ask(lambda client: client.v1.checkout.sessions.create_async(asked, once))
@@ -75,7 +75,7 @@ class Payments:
             raise Invalid("There is nothing to manage: this account has never subscribed.")
         session = await self._ask(
             lambda client: client.v1.billing_portal.sessions.create_async(
-                {"customer": customer_id, "return_url": f"{self._settings.public_url}/app/account"}
+                {"customer": customer_id, "return_url": f"{self._settings.public_url}/app/account/billing"}
             )
         )
         return str(session.url)

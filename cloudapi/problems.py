@@ -6,8 +6,8 @@ never a stack, SQL or a value from the configuration. `type` is a stable address
 
 import itertools
 import re
+import secrets
 import time
-import uuid
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +22,8 @@ from cloudapi.db import AWAY
 from cloudapi.errors import ApiError, Forbidden, QuotaSpent, Unauthenticated
 from cloudapi.metrics import Metrics
 from cloudapi.quota import Quota
-from cloudapi.ratelimit import WINDOW_S, policy_header
+from cloudapi.ratelimit import policy_header
+from cloudapi.windows import WINDOW_S
 
 log = structlog.get_logger(__name__)
 
@@ -58,13 +59,13 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     errors: list[dict[str, str]] | None = None
 
 
-def request_id(scope: Scope) -> str:
+def request_id(scope: Scope, headers: dict[bytes, bytes] | None = None) -> str:
     """The id the platform gave this request, or one of ours; the same in headers, problems and logs."""
     state: dict[str, Any] = scope.setdefault("state", {})
     if "request_id" not in state:
-        headers = dict(scope["headers"])
+        headers = dict(scope["headers"]) if headers is None else headers
         given = next((headers[name].decode("latin-1") for name in REQUEST_ID_HEADERS if name in headers), "")
-        state["request_id"] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        state["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     return str(state["request_id"])
 
 
@@ -73,9 +74,23 @@ def note_start(scope: Scope) -> None:
     scope.setdefault("state", {})["started_at"] = time.perf_counter()
 
 
-def make_send_hook(metrics: Metrics, quota: Quota) -> BeforeMessageSendHookHandler:
+class Answered:
+    """Counts and logs answers, whichever way they leave."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._turn = itertools.count()
+
+    def note(self, scope: HTTPScope, route: str, status: int, duration_s: float | None) -> None:
+        """One answer begins."""
+        self._metrics.note_request(scope["method"], route, status, duration_s)
+        is_told = status >= HTTPStatus.INTERNAL_SERVER_ERROR or scope["method"] not in {"GET", "HEAD"}
+        if is_told or not next(self._turn) % LOG_ONE_OF:
+            _log_request(scope, route, status, duration_s)
+
+
+def make_send_hook(answered: Answered, quota: Quota) -> BeforeMessageSendHookHandler:
     """Adds the headers every answer has, counts the answer and logs it. Runs for unrouted paths too."""
-    turn = itertools.count()
 
     async def before_send(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start" or scope["type"] != ScopeType.HTTP:
@@ -93,15 +108,12 @@ def make_send_hook(metrics: Metrics, quota: Quota) -> BeforeMessageSendHookHandl
         message["headers"] = headers
         started_at = scope["state"].get("started_at")
         duration_s = None if started_at is None else time.perf_counter() - started_at
-        metrics.note_request(scope["method"], _route_of(scope), message["status"], duration_s)
-        is_told = message["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR or scope["method"] not in {"GET", "HEAD"}
-        if is_told or not next(turn) % LOG_ONE_OF:
-            _log_request(scope, message["status"], duration_s)
+        answered.note(scope, _route_of(scope), message["status"], duration_s)
 
     return before_send
 
 
-def _log_request(scope: HTTPScope, status: int, duration_s: float | None) -> None:
+def _log_request(scope: HTTPScope, route: str, status: int, duration_s: float | None) -> None:
     """One line: who by id, what by route, never a credential, a query or a body."""
     caller = scope.get("user")
     log.info(
@@ -109,7 +121,7 @@ def _log_request(scope: HTTPScope, status: int, duration_s: float | None) -> Non
         action="request",
         id=request_id(scope),
         method=scope["method"],
-        route=_route_of(scope),
+        route=route,
         status=status,
         duration_ms=None if duration_s is None else round(duration_s * 1000, 1),
         account_id=None if caller is None else str(caller.account_id),

@@ -10,8 +10,9 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -67,12 +68,19 @@ class CloudServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(make_app: Callable[[], Litestar], settings: CloudSettings, *, on_ready: Callable[[int], None]) -> None:
+def serve(
+    make_app: Callable[[], Litestar],
+    settings: CloudSettings,
+    *,
+    on_ready: Callable[[int], None],
+    beside: Callable[[asyncio.Event], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT. Returns after a clean stop instead of dying by the signal.
 
     Args:
         make_app: called inside the event loop that will serve it.
         on_ready: told the port once requests are answered.
+        beside: work of the same process until the event is set; what it raises ends the service.
     """
 
     async def run() -> None:
@@ -89,7 +97,15 @@ def serve(make_app: Callable[[], Litestar], settings: CloudSettings, *, on_ready
             server_header=False,
             proxy_headers=False,  # X-Forwarded-For is written by the caller
         )
-        await CloudServer(config, app.state.services, on_ready).serve()
+        server = CloudServer(config, app.state.services, on_ready)
+        if beside is None:
+            await server.serve()
+            return
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(beside(stop), name="beside")
+            await server.serve()
+            stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the captured signal again when it is done; there is more to close than uvicorn knows of.

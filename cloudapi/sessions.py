@@ -16,6 +16,7 @@ from cloudapi import credits as booking
 from cloudapi.auth import Caller
 from cloudapi.db import Connection, Pool
 from cloudapi.errors import Conflict, Invalid, NotFound, Unavailable
+from cloudapi.flags import Flag, require
 from cloudapi.queries import sessions
 from cloudapi.queries.accounts import new_id
 from cloudapi.queries.sessions import ModelProgress, Outlook, Recovered, SessionRow, SessionStatus
@@ -136,6 +137,7 @@ async def accept(
     """
     if settings.sessions is SessionsMode.OFF:
         raise Unavailable("Predictions on demand are switched off at the moment.")
+    await require(connection, Flag.SESSIONS, caller.account_id)
     wanted = tuple(dict.fromkeys(models)) or settings.session_models[:1]
     if unknown := [model for model in wanted if model not in settings.session_models]:
         errors = [{"pointer": "/body/models", "detail": f"unknown: {', '.join(unknown)[:200]}"}]
@@ -217,6 +219,11 @@ class Bells:
         self._streams[account_id] -= 1
         if not self._streams[account_id]:
             del self._streams[account_id]
+
+    @property
+    def n_streams(self) -> int:
+        """How many streams are open here."""
+        return sum(self._streams.values())
 
     def n_of(self, account_id: uuid.UUID) -> int:
         """How many streams an account has open here."""

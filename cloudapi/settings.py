@@ -4,6 +4,7 @@ Law: every name works plain (`DATABASE_URL`, as hosting platforms set it) and wi
 which wins); all faults are reported at once; secrets never show in a repr. Exit code of a fault: 78.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -54,6 +55,10 @@ class CloudSettings(BaseSettings):
     metrics_token: SecretStr | None = Field(default=None, validation_alias=_named("METRICS_TOKEN"))  # None: open
     pool_size: int = Field(default=10, ge=1, le=100, validation_alias=_named("POOL_SIZE"))  # connections per replica
     statement_timeout_s: float = Field(default=2, gt=0, le=60, validation_alias=_named("STATEMENT_TIMEOUT_S"))
+    # Open streams of one replica, live and of sessions; each costs about 60 kB. Beyond it: 503, try another replica.
+    streams: int = Field(default=12_000, ge=1, le=1_000_000, validation_alias=_named("STREAMS"))
+    # The service works as `api_rw`, the worker as `worker`, whoever logs in; False: with all the rights of the login.
+    database_roles: bool = Field(default=True, validation_alias=_named("DATABASE_ROLES"))
     # None: as the database records it.
     storage_backend: Backend | None = Field(default=None, validation_alias=_named("STORAGE_BACKEND"))
     price_days: int = Field(default=730, ge=8, validation_alias=_named("PRICE_DAYS"))  # of quotes; hours stay for good
@@ -81,6 +86,8 @@ class CloudSettings(BaseSettings):
         default=None, validation_alias=_named("SMTP_URL")
     )  # smtp[s]://user:word@host:587
     mail_from: str = Field(default="oddsd <oddsd@localhost>", validation_alias=_named("MAIL_FROM"))
+    # Where mails that come back arrive, as bounces@host; None: at MAIL_FROM, where a person reads them.
+    mail_bounces: str | None = Field(default=None, validation_alias=_named("MAIL_BOUNCES"))
     mails_per_minute: int = Field(default=60, ge=1, le=10_000, validation_alias=_named("MAILS_PER_MINUTE"))
     ntfy_url: str = Field(default="https://ntfy.sh", validation_alias=_named("NTFY_URL"))
     # host:port that webhooks may reach although they are not public; for one laptop, refused in production.
@@ -127,6 +134,14 @@ class CloudSettings(BaseSettings):
         if parts.scheme not in {"smtp", "smtps", "smtp+starttls"} or not parts.hostname:
             raise ValueError("must be a smtp://, smtp+starttls:// or smtps:// address")
         return value
+
+    @field_validator("mail_bounces")
+    @classmethod
+    def _mailbox_only(cls, value: str | None) -> str | None:
+        # What is added to the name is fifty characters, of the 64 that a name may have.
+        if value and re.fullmatch(r"[a-z0-9._-]{1,13}@[a-z0-9.-]+", value) is None:
+            raise ValueError("must be a mailbox in lower case with a short name, like bounces@example.com")
+        return value or None
 
     @field_validator("webhook_exceptions")
     @classmethod

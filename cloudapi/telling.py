@@ -13,6 +13,7 @@ import structlog
 
 from cloudapi import notifications, tasks, webhooks
 from cloudapi.db import Connection, Pool
+from cloudapi.flags import Flag, is_in, load_share
 from cloudapi.queries import notifications as channel_rows
 from cloudapi.queries import watch
 from cloudapi.queries import webhooks as webhook_rows
@@ -91,6 +92,8 @@ async def _tell(
         one for one in await channel_rows.load_listeners(connection, topic.value, list(TIERS))
         if only in {None, one.account_id}
     ]  # fmt: skip
+    hooks = await _in_share(connection, Flag.WEBHOOKS, hooks)
+    channels = await _in_share(connection, Flag.NOTIFICATIONS, channels)
     if not hooks and not channels:
         return
     data = notifications.decoded(body)
@@ -107,6 +110,14 @@ async def _tell(
     )
     waiting = ({"channel_id": str(one), "event_ref": ref} for one in new)
     await tasks.defer(connection, tasks.SEND_NOTIFICATION, *waiting)
+
+
+async def _in_share(connection: Connection, flag: Flag, listeners: list[Listener]) -> list[Listener]:
+    """Those of these for whom a capability is."""
+    if not listeners:
+        return []
+    share = await load_share(connection, flag)
+    return [one for one in listeners if is_in(flag, one.account_id, share)]
 
 
 async def _followers(connection: Connection, data: dict[str, object], listeners: list[Listener]) -> set[uuid.UUID]:

@@ -6,6 +6,7 @@ cache key. The tier comes from the account's row, not from anything the caller h
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from math import gcd
 
 import msgspec
 
@@ -131,6 +132,15 @@ def visible_until(every_s: int, now: datetime) -> datetime | None:
         return None
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight + timedelta(seconds=(now - midnight).total_seconds() // every_s * every_s)
+
+
+# The moments at which any tier may see more: multiples of this in UTC.
+SPAN_S = gcd(*(each for right in ENTITLEMENTS.values() for each in (right.insights_every_s, right.benchmark_every_s)))
+
+
+def span_of(now: datetime) -> int:
+    """The span an instant lies in: within one, no tier's `visible_until` moves."""
+    return int(now.timestamp()) // SPAN_S
 
 
 UPGRADE_PROMPT = "These are the five strongest insights of today. Premium shows all of them, hour by hour."

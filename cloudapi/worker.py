@@ -109,11 +109,18 @@ DUTIES = (
 class Worker:
     """One worker process; `stop` is set by the signal."""
 
-    def __init__(self, settings: CloudSettings, *, name: str | None = None, duties: tuple[Duty, ...] = DUTIES) -> None:
+    def __init__(
+        self,
+        settings: CloudSettings,
+        *,
+        name: str | None = None,
+        duties: tuple[Duty, ...] = DUTIES,
+        stop: asyncio.Event | None = None,
+    ) -> None:
         self.settings = settings
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.duties = duties
-        self.stop = asyncio.Event()
+        self.stop = stop or asyncio.Event()
         self._failing: set[str] = set()
 
     async def run(self) -> None:
@@ -154,7 +161,8 @@ class Worker:
         return await asyncpg.connect(
             self.settings.database_url.get_secret_value(),
             timeout=CONNECT_TIMEOUT_S,
-            server_settings={"application_name": "oddsd-cloud worker", "timezone": "UTC"},
+            server_settings={"application_name": "oddsd-cloud worker", "timezone": "UTC"}
+            | ({"role": "worker"} if self.settings.database_roles else {}),
         )
 
     async def _pass(self, connection: Connection) -> dict[str, str]:
@@ -202,13 +210,18 @@ class Worker:
 
 
 async def serve(settings: CloudSettings) -> None:
-    """Work until SIGTERM or SIGINT: the duties of storage, and beside them what subscribers are owed."""
+    """Work until SIGTERM or SIGINT."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await work(settings, stop)
+
+
+async def work(settings: CloudSettings, stop: asyncio.Event) -> None:
+    """Work until `stop`: the duties of storage, and beside them what subscribers are owed."""
     from cloudapi.courier import Courier
 
-    worker, courier = Worker(settings), Courier(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop.set)
+    worker, courier = Worker(settings, stop=stop), Courier(settings)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run(), name="duties")
-        group.create_task(courier.run(worker.stop), name="courier")
+        group.create_task(courier.run(stop), name="courier")

@@ -37,6 +37,7 @@ FUNCTION_FILES = (
     SYNC_SQL / "edge_audit.sql",
     SYNC_SQL / "edge_requests.sql",
     SYNC_SQL / "edge_duty.sql",
+    SYNC_SQL / "edge_standing.sql",
     HERE / "sql" / "sessions.sql",
 )
 # The edge's file takes everything from PUBLIC; the other gives the cloud's own roles their part.

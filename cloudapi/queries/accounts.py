@@ -53,7 +53,7 @@ REVOKE_OWN_KEY = """
 update api_key set revoked_at = now() where account_id = $1 and key_id = $2 and revoked_at is null returning prefix
 """
 
-LOAD_ACCOUNT = "select account_id, email, name, tier, created_at from account where account_id = $1"
+LOAD_ACCOUNT = "select account_id, email, name, tier, created_at, is_operator from account where account_id = $1"
 
 INSERT_PERSON = """
 insert into account (account_id, name, email, password_hash, tier) values ($1, $2, $3, $4, $5)
@@ -61,6 +61,8 @@ on conflict (email) where email is not null do nothing returning account_id
 """
 
 LOAD_CREDENTIAL = "select account_id, password_hash from account where email = $1 and closed_at is null"
+
+SET_OPERATOR = "update account set is_operator = $2 where email = $1 returning account_id"
 
 SET_TIER = "update account set tier = $2 where email = $1 returning account_id"
 
@@ -99,6 +101,7 @@ class Account(msgspec.Struct, frozen=True):
     name: str
     tier: Tier
     created_at: datetime
+    is_operator: bool
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -204,6 +207,11 @@ async def set_tier(connection: Connection, email: str, tier: Tier) -> bool:
         if account_id is not None:
             await announce(connection, "tier")
     return account_id is not None
+
+
+async def set_operator(connection: Connection, email: str, *, is_operator: bool) -> bool:
+    """Let an account look at the edges, or no more. Returns: False if nobody has this e-mail."""
+    return bool(await connection.fetchval(SET_OPERATOR, email, is_operator))
 
 
 async def load_keys(connection: Connection) -> list[KeyRow]:

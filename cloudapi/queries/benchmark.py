@@ -54,7 +54,6 @@ order by newest.scope
 """
 
 EXPERIMENT = "experiment:"
-LEADERBOARD = "leaderboard:"
 
 
 async def load_passes(

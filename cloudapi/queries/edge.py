@@ -4,11 +4,12 @@ it calls, and what is asked of it.
 
 import uuid
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from cloudapi.db import Connection, Pool, from_row
-from sync.protocol import Answer, Hello
+from sync.protocol import Answer, Hello, Standing
 
 COUNT_LANDED = """
 select
@@ -96,8 +97,11 @@ HELLO = "select edge_hello($1, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7, $8, $9)
 APPLY = "select edge_apply($1, $2, $3, $4, $5, $6, $7)::text"
 AUDIT = "select edge_audit($1, $2)::text"
 LEASE = "select edge_lease($1, $2, $3, $4)::text"
+RENEW = "select edge_renew($1, $2::uuid[], $3)"
 COMPLETE = "select edge_complete($1, $2, $3, $4)"
 ATTEND = "select edge_attend($1, $2, $3)::text"
+TELL = "select edge_tell($1, $2, $3, $4, $5)"
+HOSTS = "select * from edge_hosts()"
 ASK = "select edge_ask($1, $2::jsonb, $3, make_interval(secs => $4))"
 IS_WAITING = """
 select exists (
@@ -109,6 +113,24 @@ LOAD_REQUEST = """
 select request_id, kind, state, requested_at, expires_at, host_id, attempts, result::text as result, reason, finished_at
 from edge_request where request_id = $1
 """
+
+
+class HostRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as the cloud sees it. What it says of itself is missing until it has said it."""
+
+    host_id: str
+    agent_version: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    on_duty: bool  # holds a lease on its share of the work now
+    standby: bool
+    level: Literal["ok", "degraded", "critical"] | None
+    says: str | None
+    pending_rows: int | None  # waiting there to be sent
+    oldest_pending_at: datetime | None
+    told_at: datetime | None
+    last_batch_at: datetime | None
+    set_aside: int  # rows of it that could not be applied
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +197,11 @@ async def lease(pool: Pool, host_id: str, kinds: tuple[str, ...], limit: int, le
     return taken
 
 
+async def renew(pool: Pool, host_id: str, requests: tuple[uuid.UUID, ...], lease_s: int) -> None:
+    """Go on with requests that take longer than their lease."""
+    await pool.execute(RENEW, host_id, requests, lease_s)
+
+
 async def complete(pool: Pool, request_id: uuid.UUID, answer: Answer) -> str:
     """Store an answer. Returns: done, or known where there was one."""
     result = None if answer.result is None else msgspec.json.encode(answer.result).decode()
@@ -186,6 +213,17 @@ async def attend(pool: Pool, host_id: str, *, standby: bool, ttl_s: int) -> str:
     """Who shares the work, as JSON. Raises: asyncpg.DataError for what is no host."""
     view: str = await pool.fetchval(ATTEND, host_id, standby, ttl_s)
     return view
+
+
+async def tell(pool: Pool, host_id: str, standing: Standing) -> None:
+    """What a host says of itself. Raises: asyncpg.DataError for what is no host or no standing."""
+    said = (standing.level, standing.says, standing.pending_rows, standing.oldest_pending_at)
+    await pool.execute(TELL, host_id, *said)
+
+
+async def load_hosts(pool: Pool) -> list[HostRow]:
+    """Every host that was ever heard of, by name."""
+    return [from_row(row, HostRow) for row in await pool.fetch(HOSTS)]
 
 
 async def is_waiting(pool: Pool) -> bool:

@@ -1,6 +1,7 @@
 """Insights: a page newest first, or the strongest of a day."""
 
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -13,10 +14,14 @@ risk_factors, suggested_position, time_sensitivity, actionable, model, prompt_ve
 clamps, i.bid, i.ask, what_happened, why_it_matters, leave_it_if, probability_yes, edge
 """
 
+# In the words of the index `insight_actionable`: with a parameter in them it could not serve.
+ACTIONABLE = "i.actionable and i.confidence > 60"
 
 # What the price of the highest tier pays for: how we came to it, and our own number.
 DEEP = ("reasoning", "edge_explanation", "probability_yes", "edge", "model", "prompt_version", "cost_usd")
 
+
+Asked: TypeAlias = tuple[str, *tuple[object, ...]]  # a statement, then its arguments
 
 LOAD_INSIGHT = f"""
 select {COLUMNS} from insight as i join market as m using (market_id)
@@ -58,17 +63,24 @@ class InsightFilters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     min_confidence: int | None = None
     since: datetime | None = None
     until: datetime | None = None  # not shown from here on
+    actionable: bool = False  # only those one may act on
 
 
 async def load_insights(
     pool: Pool, filters: InsightFilters, *, before: tuple[datetime, str] | None, limit: int
 ) -> list[Insight]:
     """A page, newest first, one row longer than `limit` if there are more."""
+    rows = await pool.fetch(*page_query(filters, before=before, limit=limit))
+    return [from_row(row, Insight) for row in rows]
+
+
+def page_query(filters: InsightFilters, *, before: tuple[datetime, str] | None, limit: int) -> Asked:
+    """What a page is asked with."""
     conditions, arguments = _narrowed(filters)
     if before is not None:
         arguments += before
         conditions.append(f"(i.created_at, i.insight_id) < (${len(arguments) - 1}, ${len(arguments)})")
-    return await _load(pool, conditions, "i.created_at desc, i.insight_id desc", [*arguments, limit + 1])
+    return _statement(conditions, "i.created_at desc, i.insight_id desc", [*arguments, limit + 1])
 
 
 async def load_insight(pool: Pool, insight_id: str, *, until: datetime | None) -> Insight | None:
@@ -82,7 +94,9 @@ async def load_strongest(pool: Pool, filters: InsightFilters, *, since: datetime
     conditions, arguments = _narrowed(filters)
     arguments.append(since)
     conditions.append(f"i.created_at >= ${len(arguments)}")
-    return await _load(pool, conditions, "i.confidence desc, i.created_at desc, i.insight_id desc", [*arguments, limit])
+    order = "i.confidence desc, i.created_at desc, i.insight_id desc"
+    rows = await pool.fetch(*_statement(conditions, order, [*arguments, limit]))
+    return [from_row(row, Insight) for row in rows]
 
 
 def _narrowed(filters: InsightFilters) -> tuple[list[str], list[object]]:
@@ -95,14 +109,15 @@ def _narrowed(filters: InsightFilters) -> tuple[list[str], list[object]]:
     )
     given = [(condition, value) for condition, value in wanted if value is not None]
     conditions = [condition.format(f"${number}") for number, (condition, _) in enumerate(given, start=1)]
+    if filters.actionable:
+        conditions.append(ACTIONABLE)
     return conditions, [value for _, value in given]
 
 
-async def _load(pool: Pool, conditions: list[str], order: str, arguments: list[object]) -> list[Insight]:
+def _statement(conditions: list[str], order: str, arguments: list[object]) -> Asked:
     where = f"where {' and '.join(conditions)}" if conditions else ""
-    rows = await pool.fetch(
+    query = (
         f"select {COLUMNS} from insight as i join market as m using (market_id) "
-        f"{where} order by {order} limit ${len(arguments)}",
-        *arguments,
+        f"{where} order by {order} limit ${len(arguments)}"
     )
-    return [from_row(row, Insight) for row in rows]
+    return query, *arguments

@@ -13,10 +13,16 @@ from cloudapi.db import Connection, Pool, from_row
 from cloudapi.queries.accounts import announce, new_id
 from cloudapi.tiers import Tier
 
-INSERT_LOGIN = "insert into account_login (login_id, account_id, session_hash, expires_at) values ($1, $2, $3, $4)"
+INSERT_LOGIN = """
+insert into account_login (login_id, account_id, session_hash, expires_at, key_id) values ($1, $2, $3, $4, $5)
+"""
 INSERT_REFRESH = "insert into refresh_token (token_hash, login_id) values ($1, $2)"
 
-_LIVE = "l.ended_at is null and l.expires_at > now() and a.closed_at is null"
+# A session opened with a key lives as long as the key does.
+_LIVE = """
+l.ended_at is null and l.expires_at > now() and a.closed_at is null
+    and not exists (select from api_key as k where k.key_id = l.key_id and k.revoked_at is not null)
+"""
 LOAD_LOGIN = f"""
 select l.login_id, l.account_id, a.tier, l.expires_at from account_login as l join account as a using (account_id)
 where l.login_id = $1 and {_LIVE}
@@ -71,11 +77,12 @@ async def save_login(
     expires_at: datetime,
     session_hash: bytes | None = None,
     refresh_hash: bytes | None = None,
+    key_id: uuid.UUID | None = None,
 ) -> uuid.UUID:
     """Note that an account has logged in, with a session or with its first refresh token."""
     login_id = new_id()
     async with connection.transaction():
-        await connection.execute(INSERT_LOGIN, login_id, account_id, session_hash, expires_at)
+        await connection.execute(INSERT_LOGIN, login_id, account_id, session_hash, expires_at, key_id)
         if refresh_hash is not None:
             await connection.execute(INSERT_REFRESH, refresh_hash, login_id)
     return login_id

@@ -25,6 +25,13 @@ UNSUBSCRIBE = """
 update mail_preference set is_on = false, off_why = 'unsubscribed', changed_at = now()
 where unsubscribe_key = $1 returning account_id
 """
+KEY = "select unsubscribe_key from mail_preference where account_id = $1"
+# The newest mail that left: reports come within days, and which day it was says only the mail that came back.
+NOTE_RETURN = """
+update mail_daily set state = case when $3 then 'bounced' else state end, answer = $2
+where account_id = $1 and state = 'sent'
+  and day = (select max(day) from mail_daily where account_id = $1 and state = 'sent')
+"""
 SWITCH_OFF = """
 update mail_preference set is_on = false, off_why = $2, changed_at = now() where account_id = $1 and is_on
 returning true
@@ -114,6 +121,17 @@ async def unsubscribe(connection: Connection, key: str) -> uuid.UUID | None:
 async def switch_off(connection: Connection, account_id: uuid.UUID, why: str) -> bool:
     """No more mails for an account."""
     return bool(await connection.fetchval(SWITCH_OFF, account_id, why))
+
+
+async def load_key(connection: Connection, account_id: uuid.UUID) -> str | None:
+    """The key of an account's mails."""
+    found: str | None = await connection.fetchval(KEY, account_id)
+    return found
+
+
+async def note_return(connection: Connection, account_id: uuid.UUID, said: str | None, *, is_gone: bool) -> None:
+    """Write at an account's newest mail that it came back."""
+    await connection.execute(NOTE_RETURN, account_id, said, is_gone)
 
 
 async def load_candidates(

@@ -24,6 +24,15 @@ LOAD_AS_OF = """
 select market_key, q.* from market, price_as_of(market_id, $2, $3) as q where market_key = $1
 """
 
+# Many at once, in the order asked: as many round trips as markets would be a quarter of a second on a far network.
+MANY = "unnest($1::text[]) with ordinality as asked (market_key, place) join market using (market_key)"
+
+LOAD_EACH_LATEST = f"select market_key, {QUOTE} from {MANY} join price_latest as q using (market_id) order by place"
+
+LOAD_EACH_AS_OF = f"""
+select market_key, q.* from {MANY} cross join lateral price_as_of(market_id, $2, $3) as q order by place
+"""
+
 # One point per interval: the last quote in it. Aggregated here: half the time and half the bytes of row objects.
 POINTS = f"""
 select
@@ -103,6 +112,15 @@ async def load_price(pool: Pool, market_key: str, *, as_of: datetime | None) -> 
     else:
         row = await pool.fetchrow(LOAD_AS_OF, market_key, as_of, as_of - LOOK_BACK)
     return None if row is None else from_row(row, Quote)
+
+
+async def load_prices(pool: Pool, market_keys: list[str], *, as_of: datetime | None) -> list[Quote]:
+    """The same of many in one statement, in their order; markets without a quote are left out."""
+    if as_of is None:
+        rows = await pool.fetch(LOAD_EACH_LATEST, market_keys)
+    else:
+        rows = await pool.fetch(LOAD_EACH_AS_OF, market_keys, as_of, as_of - LOOK_BACK)
+    return [from_row(row, Quote) for row in rows]
 
 
 async def load_series(

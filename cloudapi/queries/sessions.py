@@ -51,10 +51,7 @@ LOAD_OUTLOOK = """
 select
     (select max(attended_at) from edge_duty) as seen_at,
     exists (select from edge_duty where expires_at > now()) as online,
-    (select percentile_cont(0.9) within group (order by extract(epoch from started_at - asked_at)) from (
-        select asked_at, started_at from prediction_session where started_at is not null
-        order by started_at desc limit 100
-    ) as lately)::float8 as usual_wait_s
+    session_usual_wait() as usual_wait_s
 """
 
 

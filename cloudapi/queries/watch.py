@@ -139,7 +139,8 @@ async def load_notes(pool: Pool, account_id: uuid.UUID, *, until: datetime) -> l
 
 async def _read(pool: Pool, statement: str, account_id: uuid.UUID, until: datetime) -> list[asyncpg.Record]:
     async with pool.acquire() as connection:
-        await connection.execute(f"set statement_timeout = {int(READ_S * 1000)}")  # reset when it is released
+        for limit in ("statement_timeout", "lock_timeout"):  # both: the role's own two seconds would end it first
+            await connection.execute(f"set {limit} = {int(READ_S * 1000)}")  # reset when it is released
         return await connection.fetch(statement, account_id, until, timeout=READ_S + 1)
 
 

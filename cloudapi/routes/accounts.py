@@ -22,10 +22,11 @@ from cloudapi.idempotency import once
 from cloudapi.problems import Problem
 from cloudapi.queries import accounts
 from cloudapi.queries.accounts import OwnKey
-from cloudapi.ratelimit import WINDOW_S, address_of
+from cloudapi.ratelimit import address_of
 from cloudapi.routes.shapes import FAILURES, MISSING, aware
 from cloudapi.services import AnyRequest, Wired
 from cloudapi.tiers import Tier
+from cloudapi.windows import WINDOW_S
 
 MAX_KEYS = 10
 
@@ -83,6 +84,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     tier: Tier
     scopes: list[str]
     created_at: datetime
+    is_operator: bool = False  # may look at the edges: /v1/edges
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +206,7 @@ async def get_me(services: Wired, request: AnyRequest) -> Response[Me]:
         tier=account.tier,
         scopes=sorted(request.user.scopes),
         created_at=account.created_at,
+        is_operator=account.is_operator,
     )
     return Response(me, headers=NO_STORE)
 
@@ -214,7 +217,7 @@ async def get_usage(services: Wired, request: AnyRequest) -> Response[Usage]:
     caller, right = request.user, request.user.entitlement
     left, wait_s = await services.limiter.remaining(f"account:{caller.account_id}", right.requests_per_minute)
     used = await services.quota.used(caller.account_id)
-    n_open = services.feed.n_of(caller.account_id)
+    n_open = await services.places.n_taken(caller.account_id)
     month_left = max(right.requests_per_month - used, 0)
     usage = Usage(
         burst=Window(limit=right.requests_per_minute, remaining=left, resets_in=wait_s),

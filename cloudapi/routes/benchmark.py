@@ -3,7 +3,7 @@ record only subscribers see convinces nobody; they see it by the hour, the lowes
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
@@ -16,9 +16,22 @@ from cloudapi.routes.predictions import may_read_predictions
 from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, ExperimentPage, Key, Limit, MarkList, PassPage
 from cloudapi.services import AnyRequest, Services, Wired
 from cloudapi.tiers import visible_until
-from sync.records import BenchmarkReport
+from sync.records import BenchmarkReport, TimeFrame
 
 Order = Literal["brier_skill", "convergence", "confidence", "recent"]
+Category: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=100, description="Questions of this category alone; `body.categories` lists those there are."
+    ),
+]
+Frame: TypeAlias = Annotated[
+    TimeFrame | None,
+    QueryParameter(
+        description="Questions whose end was so far away when they were forecast: up to 1 day, 1 to 3, 3 to 7, 7 to 30 "
+        "or later; `body.frames` lists those there are."
+    ),
+]
 
 
 @get(
@@ -104,9 +117,15 @@ async def get_leaderboard(
     request: AnyRequest,
     *,
     sort: Annotated[Order, QueryParameter(description="What the order is by.")] = "brier_skill",
+    category: Category = None,
+    frame: Frame = None,
 ) -> Response[bytes]:
-    """All experiments in order; those it is too early to rank come last, without a rank."""
-    return await _newest(services, request, benchmark.LEADERBOARD + sort, "There is no leaderboard yet.")
+    """All experiments in order; those it is too early to rank come last, without a rank.
+
+    Narrowed to a category or a time frame it is shown and never tested: nothing there is better or worse, and a part in
+    which nobody has 30 independent events has no order.
+    """
+    return await _board(services, request, sort, category, frame)
 
 
 @get(
@@ -114,9 +133,20 @@ async def get_leaderboard(
     tags=["benchmark"],
     responses={200: ResponseSpec(BenchmarkReport), **MISSING, **FAILURES},
 )
-async def get_named_leaderboard(services: Wired, request: AnyRequest, name: FromPath[Order]) -> Response[bytes]:
+async def get_named_leaderboard(
+    services: Wired, request: AnyRequest, name: FromPath[Order], *, category: Category = None, frame: Frame = None
+) -> Response[bytes]:
     """One leaderboard by its order's name: the same as `/v1/leaderboard?sort=`."""
-    return await _newest(services, request, benchmark.LEADERBOARD + name, "There is no leaderboard yet.")
+    return await _board(services, request, name, category, frame)
+
+
+async def _board(
+    services: Services, request: AnyRequest, sort: Order, category: str | None, frame: TimeFrame | None
+) -> Response[bytes]:
+    absent = "There is no leaderboard yet."
+    if category is not None or frame is not None:
+        absent = "There is no order of this part yet: no experiment has 30 independent events in it."
+    return await _newest(services, request, BenchmarkReport.leaderboard(sort, category or None, frame), absent)
 
 
 async def _newest(services: Wired, request: AnyRequest, scope: str, absent: str) -> Response[bytes]:

@@ -20,7 +20,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from cloudapi.errors import ApiError, BadCursor, Invalid, TooLarge
 from cloudapi.queries import edge
 from cloudapi.services import AnyRequest, Services, Wired
-from sync.protocol import Answer, Hello
+from sync.protocol import Answer, Hello, Standing
 
 MAX_PACKED_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # four times what a batch may have: the function itself says no, with its limits
@@ -46,6 +46,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     host_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,32}$")]
     kinds: tuple[str, ...]
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    lease_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 300
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which requests a host is still at."""
+
+    host_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,32}$")]
+    requests: Annotated[tuple[uuid.UUID, ...], msgspec.Meta(max_length=1000)]
     lease_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 300
 
 
@@ -101,6 +109,14 @@ async def lease(services: Wired, request: AnyRequest) -> Response[bytes]:
     return _json(await edge.lease(services.pool, asked.host_id, asked.kinds, asked.limit, asked.lease_s))
 
 
+@put("/v1/edge/leases", opt=_OPT, include_in_schema=False)
+async def renew(services: Wired, request: AnyRequest) -> Response[bytes]:
+    """A host goes on with what it took."""
+    kept = await _read(request, Kept)
+    await edge.renew(services.pool, kept.host_id, kept.requests, kept.lease_s)
+    return _json(b"{}")
+
+
 @get("/v1/edge/requests", opt=_OPT, include_in_schema=False)
 async def poll(services: Wired, request: AnyRequest, wait_s: FromQuery[float] = 0.0) -> Response[bytes]:
     """Whether a request waits; holds the answer back until one does, or the time is over, or we stop."""
@@ -132,7 +148,17 @@ async def attend(services: Wired, request: AnyRequest, host_id: FromPath[str]) -
         raise Invalid(str(exc)) from exc
 
 
-HANDLERS = (hello, apply, audit, lease, poll, complete, attend)
+@put("/v1/edge/hosts/{host_id:str}/standing", opt=_OPT, include_in_schema=False)
+async def tell(services: Wired, request: AnyRequest, host_id: FromPath[str]) -> Response[bytes]:
+    """A host says how it is."""
+    try:
+        await edge.tell(services.pool, host_id, await _read(request, Standing))
+    except asyncpg.DataError as exc:
+        raise Invalid(str(exc)) from exc
+    return _json(b"{}")
+
+
+HANDLERS = (hello, apply, audit, lease, renew, poll, complete, attend, tell)
 
 
 async def _stopping(services: Services, within_s: float) -> bool:

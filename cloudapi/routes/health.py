@@ -1,14 +1,19 @@
 """/health, /healthz, /readyz, /metrics: what a platform, a monitor and a scraper ask. Public, uncached."""
 
+import asyncio
 import hmac
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, cast
 
+import asyncpg
 import msgspec
 from litestar import MediaType, Request, Response, get
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from cloudapi.db import AWAY
 from cloudapi.errors import Unauthenticated
-from cloudapi.services import Wired
+from cloudapi.services import Services, Wired
 
 PROBE_TIMEOUT_S = 1.0  # the platform's patience
 
@@ -18,6 +23,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     status: str
     database: str
+    redis: str | None = None  # away: slower, counting by replica, and still right; null: none is configured
     reason: str | None = None
 
 
@@ -29,7 +35,7 @@ async def health(services: Wired) -> Response[Health]:
 
 @get("/readyz", tags=["service"], opt={"public": True})
 async def readiness(services: Wired) -> Response[Health]:
-    """Whether to send traffic here: as /health, and not while stopping."""
+    """Whether to send traffic here: as /health, and not while stopping. Without Redis it is `degraded` and ready."""
     if services.stopping.is_set():
         return _answer(Health(status="stopping", database="unknown", reason="the process was asked to stop"))
     return await _probe(services)
@@ -69,12 +75,28 @@ async def metrics(services: Wired, request: Request[Any, Any, Any]) -> Response[
 async def _probe(services: Wired) -> Response[Health]:
     try:
         async with services.pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
-            await connection.fetchval("select 1", timeout=PROBE_TIMEOUT_S)
+            await connection.fetchval("select version_num from alembic_version", timeout=PROBE_TIMEOUT_S)
     except AWAY as exc:
         return _answer(Health(status="unavailable", database="away", reason=type(exc).__name__))
-    return _answer(Health(status="ok", database="ok"))
+    except asyncpg.PostgresError as exc:  # it answers, and not as a database of ours: never migrated, rights missing
+        return _answer(Health(status="unavailable", database="unusable", reason=type(exc).__name__))
+    redis = await _redis_state(services)
+    if redis == "away":
+        return _answer(Health(status="degraded", database="ok", redis=redis, reason="redis does not answer"))
+    return _answer(Health(status="ok", database="ok", redis=redis))
+
+
+async def _redis_state(services: Services) -> str | None:
+    if services.redis is None:
+        return None
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await cast("Awaitable[bool]", Redis(connection_pool=services.redis).ping())
+    except (RedisError, OSError, TimeoutError):
+        return "away"
+    return "ok"
 
 
 def _answer(state: Health) -> Response[Health]:
-    status_code = 200 if state.status == "ok" else 503
+    status_code = 200 if state.status in {"ok", "degraded"} else 503
     return Response(state, status_code=status_code, headers={"cache-control": "no-store"})

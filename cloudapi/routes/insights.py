@@ -49,6 +49,9 @@ async def list_insights(
     market: PageText = None,
     category: PageText = None,
     min_confidence: Annotated[int | None, QueryParameter(ge=0, le=100)] = None,
+    actionable: Annotated[
+        bool, QueryParameter(description="Only those of a confidence above 60 that no rule of ours held back.")
+    ] = False,
     since: FromQuery[datetime | None] = None,
     until: FromQuery[datetime | None] = None,
     limit: Limit = 20,
@@ -63,9 +66,10 @@ async def list_insights(
         min_confidence=min_confidence,
         since=aware(since, "since"),
         until=min((each for each in (shown_until, asked_until) if each is not None), default=None),
+        actionable=actionable,
     )
     narrowed: dict[str, Any] = {"market": market, "category": category, "min_confidence": min_confidence}
-    narrowed |= {"since": since, "until": until}
+    narrowed |= {"since": since, "until": until, "actionable": actionable}
     before = None
     if cursor is not None:
         before = services.cursors.read(cursor, tuple[datetime, str], listing="insights", filters=narrowed)

@@ -8,7 +8,7 @@ that takes nothing for 20 s is let go.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 from litestar import Response, WebSocket, get, post, websocket
@@ -22,9 +22,10 @@ from litestar.types import Receive, Scope, Send
 from cloudapi.auth import STILL, Caller
 from cloudapi.errors import ApiError, Forbidden, Invalid, RateLimited
 from cloudapi.feed import Event, Feed, Listener
+from cloudapi.places import Place, Places
 from cloudapi.queries import logins
 from cloudapi.routes.shapes import FAILURES, TIERED
-from cloudapi.services import AnyRequest, Wired
+from cloudapi.services import AnyRequest, Services, Wired
 from cloudapi.tiers import lowest_tier_with_live
 from cloudapi.tokens import TICKET_MARK, hash_secret, make_secret
 
@@ -61,6 +62,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
 
 
+class Seat(NamedTuple):
+    """A stream that is open: what it hears, and its place among those of its account."""
+
+    listener: Listener
+    place: Place
+
+
 def may_listen(connection: ASGIConnection[Any, Caller, Any, Any], _: BaseRouteHandler) -> None:
     """Guard: the tier includes the live feed."""
     caller = connection.user
@@ -71,10 +79,12 @@ def may_listen(connection: ASGIConnection[Any, Caller, Any, Any], _: BaseRouteHa
 class EventStream(Response[bytes]):
     """A response that stays open: the listener's events as they come."""
 
-    def __init__(self, feed: Feed, listener: Listener, still: Still | None) -> None:
+    def __init__(self, services: Services, seat: Seat, still: Still | None) -> None:
         super().__init__(b"", media_type="text/event-stream")
-        self._feed = feed
-        self._listener = listener
+        self._feed = services.feed
+        self._places = services.places
+        self._listener = seat.listener
+        self._seat = seat
         self._still = still
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
@@ -95,7 +105,7 @@ class EventStream(Response[bytes]):
             pass  # the client takes nothing: the connection goes with the server's own deadline
         finally:
             gone.cancel()
-            self._feed.leave(self._listener)
+            await _leave(self._seat, self._feed, self._places)
 
 
 async def _push(send: Send, deadline: asyncio.Timeout, body: bytes) -> None:
@@ -160,8 +170,8 @@ async def listen(
 ) -> EventStream:
     """Everything that lands, as server-sent events: `prices` by the hundred, the others one by one."""
     behind = _number(last_id or last_id_query)
-    listener = await _join(services, request.user, topics, behind)
-    return EventStream(services.feed, listener, request.scope["state"].get(STILL))
+    seat = await _join(services, request.user, topics, behind)
+    return EventStream(services, seat, request.scope["state"].get(STILL))
 
 
 @websocket("/v1/live/ws", guards=[may_listen], opt={"ticket": True})
@@ -173,23 +183,29 @@ async def listen_socket(
 ) -> None:
     """The same over a WebSocket: one JSON object per event; a heartbeat is `{"event":"heartbeat"}`."""
     try:
-        listener = await _join(services, socket.user, topics, _number(last_id_query))
+        seat = await _join(services, socket.user, topics, _number(last_id_query))
     except ApiError as exc:
         raise WebSocketException(detail=exc.detail, code=1008) from exc
-    await socket.accept()
-    gone = asyncio.create_task(_end_when_socket_gone(socket, listener), name="live hang-up")
     try:
-        async for events in tell(listener, services.feed, socket.scope["state"].get(STILL)):
+        await socket.accept()
+        await _talk(socket, services, seat)
+    except TimeoutError:
+        pass  # the client takes nothing
+    finally:
+        await _leave(seat, services.feed, services.places)
+
+
+async def _talk(socket: WebSocket[Caller, Any, Any], services: Services, seat: Seat) -> None:
+    gone = asyncio.create_task(_end_when_socket_gone(socket, seat.listener), name="live hang-up")
+    try:
+        async for events in tell(seat.listener, services.feed, socket.scope["state"].get(STILL)):
             for text in [event.text for event in events] or ['{"event":"heartbeat"}']:
                 async with asyncio.timeout(SEND_DEADLINE_S):
                     await socket.send_data(text)
         if not gone.done():
             await socket.close(code=1001)
-    except TimeoutError:
-        pass
     finally:
         gone.cancel()
-        services.feed.leave(listener)
 
 
 async def _end_when_socket_gone(socket: WebSocket[Caller, Any, Any], listener: Listener) -> None:
@@ -213,16 +229,42 @@ async def make_ticket(services: Wired, request: AnyRequest) -> Response[Ticket]:
     return Response(ticket, status_code=201, headers={"cache-control": "no-store"})
 
 
-async def _join(services: Wired, caller: Caller, topics: str | None, behind: int | None) -> Listener:
+async def _join(services: Services, caller: Caller, topics: str | None, behind: int | None) -> Seat:
     wanted = frozenset(part.strip() for part in (topics or "").split(",") if part.strip())
     unknown = wanted - set(TOPICS)
     if unknown:
         errors = [{"pointer": "/query/topics", "detail": f"unknown: {', '.join(sorted(unknown))}"}]
         raise Invalid(f"Topics are {', '.join(TOPICS)}.", errors=errors)
     most = caller.entitlement.live_streams
+    place = await services.places.take(caller.account_id, most)
+    if place is None:
+        raise _all_taken(most)
+    try:
+        _expect_room(services, caller)
+        return Seat(await services.feed.join(caller.account_id, wanted, behind), place)
+    except BaseException:
+        await services.places.give_back(place)
+        raise
+
+
+def _expect_room(services: Services, caller: Caller) -> None:
+    """Room on this replica, whoever counts the others. Raises: RateLimited, Unavailable."""
+    most = caller.entitlement.live_streams
     if services.feed.n_of(caller.account_id) >= most:
-        raise RateLimited(f"{most} live streams of this account are open already; close one.", retry_after_s=15)
-    return await services.feed.join(caller.account_id, wanted, behind)
+        raise _all_taken(most)
+    services.make_room()
+
+
+def _all_taken(most: int) -> RateLimited:
+    return RateLimited(f"{most} live streams of this account are open already; close one.", retry_after_s=15)
+
+
+async def _leave(seat: Seat, feed: Feed, places: Places) -> None:
+    """The place first: whoever is seen to have left may come back at once."""
+    try:
+        await places.give_back(seat.place)
+    finally:
+        feed.leave(seat.listener)
 
 
 def _number(text: str | None) -> int | None:

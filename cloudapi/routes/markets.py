@@ -11,7 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from cloudapi.errors import Forbidden, Invalid, NotFound
 from cloudapi.queries import markets, prices
-from cloudapi.queries.markets import MarketFilters
+from cloudapi.queries.markets import MarketFilters, Place
 from cloudapi.queries.prices import MAX_POINTS, Series
 from cloudapi.routes.shapes import FAILURES, MISSING, TIERED, Cursor, Key, Limit, MarketPage, PageText, Text, span
 from cloudapi.services import AnyRequest, Services, Wired
@@ -77,8 +77,18 @@ async def _list(
 async def search_markets(
     services: Wired, request: AnyRequest, *, q: FromQuery[Text], limit: Limit = 20, cursor: Cursor = None
 ) -> Response[bytes]:
-    """Markets by words of their titles: the same as `/v1/markets?q=`."""
-    return await _list(services, request, MarketFilters(q=q), limit=limit, cursor=cursor)
+    """Markets whose title, event or category has the words, the best match first; a last word may be unfinished."""
+    behind = None
+    if cursor is not None:
+        behind = services.cursors.read(cursor, Place, listing="search", filters={"q": q})
+
+    async def make() -> MarketPage:
+        page, last = await markets.search_markets(services.pool, q, limit=limit, behind=behind)
+        follow = None if last is None else services.cursors.make(list(last), listing="search", filters={"q": q})
+        return MarketPage(data=page, has_more=follow is not None, next_cursor=follow)
+
+    chosen = {"q": q, "limit": limit, "behind": behind}
+    return await services.answer(request, "search", kinds=("market",), parameters=chosen, ttl_s=60, make=make)
 
 
 @get("/v1/markets/{market_id:str}", tags=["markets"], responses={200: ResponseSpec(Market), **MISSING, **FAILURES})
@@ -119,8 +129,7 @@ async def list_prices(services: Wired, request: AnyRequest, *, ids: Ids) -> Resp
 
     async def make() -> PriceList:
         as_of = services.now() - delay if delay else None
-        found = [await prices.load_price(services.pool, each, as_of=as_of) for each in wanted]
-        return PriceList(data=[quote for quote in found if quote is not None])
+        return PriceList(data=await prices.load_prices(services.pool, wanted, as_of=as_of))
 
     return await services.answer(request, "prices", kinds=("quote",), parameters={"ids": wanted}, ttl_s=5, make=make)
 

@@ -201,6 +201,7 @@ async def follow_session(
         raise NotFound("There is no such session.")
     if services.bells.n_of(account_id) >= MOST_STREAMS:
         raise RateLimited(f"{MOST_STREAMS} session streams of this account are open; close one.", retry_after_s=15)
+    services.make_room()
     return SessionStream(services, account_id, session_id, last_id or 0)
 
 

@@ -19,6 +19,7 @@ from sync.records import (
     Insight,
     Mark,
     Market,
+    Match,
     Prediction,
     Score,
     Signal,
@@ -74,6 +75,14 @@ class ArbitragePage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of arbitrage, the newest find first."""
 
     data: list[Arbitrage]
+    has_more: bool
+    next_cursor: str | None
+
+
+class MatchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of pairs, the verdict of each as it stands, newest first."""
+
+    data: list[Match]
     has_more: bool
     next_cursor: str | None
 

@@ -18,7 +18,7 @@ from cloudapi.audit import note
 from cloudapi.auth import Caller
 from cloudapi.db import Connection
 from cloudapi.egress import AddressRefused, check_url
-from cloudapi.errors import Conflict, Forbidden, Invalid
+from cloudapi.errors import Conflict, Forbidden, Invalid, NotFound
 from cloudapi.idempotency import once
 from cloudapi.notifications import MAX_CHANNELS, PER_HOUR, Service, check_address
 from cloudapi.queries import notifications as channel_rows
@@ -186,6 +186,10 @@ async def list_messages(
     found = await rows.load_messages(
         services.pool, request.user.account_id, endpoint_id, state="dead" if dead else None, before=before, limit=limit
     )
+    if not found and endpoint_id not in {
+        one.endpoint_id for one in await rows.load_endpoints(services.pool, request.user.account_id)
+    }:
+        raise NotFound("There is no such endpoint.")
     page, follow = found[:limit], None
     if len(found) > limit:
         follow = services.cursors.make([page[-1].message_id], listing="webhook_messages", filters=narrowed)

@@ -1,7 +1,8 @@
-"""The geometry of a price chart, drawn by a template as inline SVG: no script, no style from outside. Pure.
+"""A price chart twice: the geometry a template draws as inline SVG, without scripts, and the columns uPlot draws. Pure.
 
-Law: a gap in the quotes is a gap in the line, never a zero; a price stays until the next one, so lines are steps. The
-window of prices is the data's own, widened a little and kept within [0, 1]; what the picture says is said in words too.
+Law: both show the same points. A gap in the quotes is a gap in the line, never a zero; a price stays until the next
+one, so lines are steps. The window of prices is the data's own, widened a little and kept within [0, 1]; what the
+picture says is said in words too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[Placed]
     summary: str
     rows: list[tuple[datetime, float | None, float | None, float | None]]  # newest first, for the table
+    data: str  # JSON for uPlot: columns in per cent, the forecast and its beginning, the marks
 
 
 class _Scale:
@@ -102,7 +104,36 @@ def draw(
         marks=[_place(mark, scale) for mark in marks if mark.at.timestamp() >= scale.first],
         summary=_in_words([price for _, price in mids if price is not None], forecast),
         rows=[(datetime.fromtimestamp(moment, UTC), bid, ask, mid) for moment, bid, ask, mid in points[:-31:-1]],
+        data=_columns(points, scale, forecast, begins, marks),
     )
+
+
+def _columns(
+    points: Sequence[tuple[int, float | None, float | None, float | None]],
+    scale: _Scale,
+    forecast: float | None,
+    begins: float,
+    marks: Sequence[Mark],
+) -> str:
+    t, bid, ask, mid = zip(*points, strict=True)
+    told = {
+        "t": t,
+        **{name: [_cent(price) for price in column] for name, column in (("bid", bid), ("ask", ask), ("mid", mid))},
+        "range": [_cent(scale.low), _cent(scale.high)],
+        "span": [int(scale.first), int(scale.last)],
+        "forecast": _cent(forecast),
+        "since": int(begins),
+        "marks": [
+            {"at": int(mark.at.timestamp()), "label": mark.label, "kind": mark.kind, "price": _cent(mark.price)}
+            for mark in marks
+            if mark.at.timestamp() >= scale.first
+        ],
+    }
+    return msgspec.json.encode(told).decode()
+
+
+def _cent(price: float | None) -> float | None:
+    return None if price is None else round(price * 100, 2)
 
 
 def _points(series: Series) -> Iterator[tuple[int, float | None, float | None, float | None]]:

@@ -12,17 +12,15 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Redirect
 
 from cloudapi.errors import Forbidden, NotFound
-from cloudapi.queries import sessions
 from cloudapi.queries.insights import InsightBrief
 from cloudapi.queries.prices import Series
-from cloudapi.routes import accounts, arbitrage, benchmark, digests, insights, markets, predictions, record
-from cloudapi.routes.accounts import KeyList, Me, Usage
-from cloudapi.routes.benchmark import Order
+from cloudapi.routes import arbitrage, benchmark, digests, insights, markets, predictions, record
+from cloudapi.routes.benchmark import Frame, Order
 from cloudapi.routes.record import RecordHeads, RecordPage
-from cloudapi.routes.shapes import CheckPage, Cursor, Key, MarkList, PageText, PassPage
+from cloudapi.routes.shapes import CheckPage, Cursor, Key, MarkList, PageText
 from cloudapi.services import AnyRequest, Services, Wired
 from cloudapi.tiers import ENTITLEMENTS, Entitlement, Interval
-from cloudapi.web import chart, signin
+from cloudapi.web import account, chart, edges, live, signin
 from cloudapi.web.asking import Asker, Listed
 from cloudapi.web.chart import Chart
 from cloudapi.web.render import ASSETS, DIGESTS, MEDIA_TYPES, exception_handlers, page
@@ -38,6 +36,7 @@ from sync.records import (
     Prediction,
     Quote,
     Score,
+    TimeFrame,
 )
 
 Range = Literal["1H", "6H", "1D", "1W", "1M", "ALL"]
@@ -55,15 +54,23 @@ ORDERS: dict[Order, str] = {
     "confidence": "Confidence",
     "recent": "Last 30 days",
 }
+FRAMES = {
+    TimeFrame.DAY: "up to a day",
+    TimeFrame.DAYS_3: "1 to 3 days",
+    TimeFrame.WEEK: "3 to 7 days",
+    TimeFrame.MONTH: "7 to 30 days",
+    TimeFrame.LATER: "later",
+}
 N_CHECKS = 20
 A_YEAR = 31_536_000
 UNCHANGING = {"cache-control": f"public, max-age={A_YEAR}, immutable"}
 
 
 @get("/", opt={"public": True})
-async def landing(request: AnyRequest) -> Response[str]:
+async def landing(services: Wired, request: AnyRequest) -> Response[str]:
     """What this is, for whoever comes by."""
-    return page(request, "landing.html", tiers=ENTITLEMENTS)
+    is_gone = request.query_params.get("said") == "deleted"
+    return page(request, "landing.html", tiers=ENTITLEMENTS, is_gone=is_gone, is_open=services.settings.registration)
 
 
 @get("/app/static/{digest:str}/{name:str}", opt={"public": True})
@@ -150,24 +157,39 @@ async def prediction_page(
 
 @get("/app/leaderboard")
 async def leaderboard_page(
-    services: Wired, request: AnyRequest, *, sort: FromQuery[Order] = "brier_skill"
+    services: Wired,
+    request: AnyRequest,
+    *,
+    sort: FromQuery[Order] = "brier_skill",
+    category: PageText = None,
+    frame: Frame = None,
 ) -> Response[str]:
-    """Experiments in order, and what each has shown by itself."""
+    """Experiments in order, of all questions or of a part of them, and what each has shown by itself."""
     ask = Asker(services, request)
-    try:
-        board = (await ask(benchmark.get_leaderboard, BenchmarkReport, sort=sort)).body
-    except NotFound:
-        board = None  # nothing was ever ranked: the page says so
+    whole = board = await _board(ask, sort)
+    if board is not None and (category or frame):
+        board = await _board(ask, sort, category=category, frame=frame)
     reports = await ask(benchmark.list_experiments, Listed[BenchmarkReport])
-    return page(request, "leaderboard.html", board=board, reports=reports.data, orders=ORDERS, sort=sort)
+    return page(
+        request,
+        "leaderboard.html",
+        board=board,
+        whole=whole,
+        reports=reports.data,
+        orders=ORDERS,
+        frames=FRAMES,
+        sort=sort,
+        category=category,
+        frame=frame,
+    )
 
 
-@get("/app/live")
-async def live_page(services: Wired, request: AnyRequest) -> Response[str]:
-    """What the last hours of the benchmark saw, and whether an edge is there."""
-    passes = (await Asker(services, request)(benchmark.list_passes, PassPage, limit=24)).data
-    outlook = await sessions.load_outlook(services.pool)
-    return page(request, "live.html", passes=passes, outlook=outlook)
+async def _board(ask: Asker, sort: Order, **part: str | None) -> dict[str, Any] | None:
+    """The order of a part; None where none was ever made of it: the page says so."""
+    try:
+        return (await ask(benchmark.get_leaderboard, BenchmarkReport, sort=sort, **part)).body
+    except NotFound:
+        return None
 
 
 @get("/app/arbitrage")
@@ -256,15 +278,10 @@ async def record_page(
     return page(request, "record.html", heads=heads, stretch=stretch)
 
 
-@get("/app/account")
-async def account_page(services: Wired, request: AnyRequest) -> Response[str]:
-    """Who is here, what is left of the limits, and which keys there are."""
-    ask = Asker(services, request)
-    me = await ask(accounts.get_me, Me)
-    usage = await ask(accounts.get_usage, Usage)
-    may_manage = "manage" in request.user.scopes
-    keys = (await ask(accounts.list_keys, KeyList)).data if may_manage else None
-    return page(request, "account.html", me=me, usage=usage, keys=keys)
+@get("/app/{rest:path}")
+async def nowhere(request: AnyRequest) -> Response[str]:
+    """An address that is none of ours, told to whoever is signed in, with the way back."""
+    raise NotFound(f"There is no page {request.url.path}.")
 
 
 async def _titles(services: Services, request: AnyRequest, keys: list[str]) -> dict[str, str]:
@@ -321,19 +338,23 @@ HANDLERS = (
     static,
     signin.sign_in_page,
     signin.sign_in,
+    signin.register_page,
+    signin.register,
     signin.sign_out,
     home,
     insights_page,
     predictions_page,
     prediction_page,
     leaderboard_page,
-    live_page,
+    live.live_page,
     arbitrage_page,
     digest_page,
     markets_page,
     market_page,
     record_page,
-    account_page,
+    *account.HANDLERS,
+    edges.edges_page,
+    nowhere,
 )
 
 PAGES = Router("/", route_handlers=HANDLERS, include_in_schema=False, exception_handlers=exception_handlers())

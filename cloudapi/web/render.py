@@ -1,7 +1,8 @@
 """Templates to pages: the one environment, its filters, the headers each page has, and failures as pages.
 
 Law: everything is escaped, and a name a template does not know is an error, not an empty place. What is missing is a
-dash, never 0. No page carries a script or a style of its own: the policy would refuse it.
+dash, never 0. No page carries a script or a style of its own: the policy would refuse it, and lets one hand alone make
+HTML, that of `page.js` for htmx. What comes from other hands (`make assets`) may be absent: pages are whole without.
 """
 
 import hashlib
@@ -18,19 +19,30 @@ from cloudapi import problems
 from cloudapi.errors import Unauthenticated
 from cloudapi.services import Services
 from cloudapi.web.links import with_query
+from cloudapi.web.reliability import reliability
 
 HERE = Path(__file__).parent
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
+    "require-trusted-types-for 'script'; trusted-types oddsd"
 )
 HEADERS = {"content-security-policy": POLICY, "cache-control": "private, no-store", "vary": "Cookie, Authorization"}
 STALE_S = 120  # a feed silent for longer is told in red
 ABSENT = "–"  # noqa: RUF001  a dash as printed
 
 MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-ASSETS = {path.name: path.read_bytes() for path in sorted((HERE / "static").iterdir()) if path.suffix in MEDIA_TYPES}
+VENDOR = ("htmx.min.js", "uplot.min.js", "uplot.min.css")  # the folder `vendor` holds them, once they were fetched
+
+
+def read_assets(here: Path = HERE) -> dict[str, bytes]:
+    """Our own files, and those of other hands as far as they are here."""
+    fetched = [path for name in VENDOR if (path := here / "vendor" / name).is_file()]
+    own = [path for path in (here / "static").iterdir() if path.suffix in MEDIA_TYPES]
+    return {path.name: path.read_bytes() for path in sorted([*own, *fetched])}
+
+
+ASSETS = read_assets()
 DIGESTS = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in ASSETS.items()}
 
 
@@ -59,9 +71,30 @@ def minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago something was, in its two largest units."""
+    if moment is None:
+        return ABSENT
+    seconds = max(0, int((now - moment).total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"{minutes} min {seconds % 60} s" if hours == 0 else f"{hours} h {minutes % 60} min"
+
+
 def asset(name: str) -> str:
     """The address of a file of ours; another content is another address."""
     return f"/app/static/{DIGESTS[name]}/{name}"
+
+
+def has_asset(*names: str) -> bool:
+    """Whether all of these are here."""
+    return all(name in ASSETS for name in names)
+
+
+def missing_assets() -> list[str]:
+    """What `make assets` would have brought."""
+    return [name for name in VENDOR if name not in ASSETS]
 
 
 def _environment() -> Environment:
@@ -73,7 +106,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"percent": percent, "points": points, "number": number, "words": words, "minute": minute}
-    made.globals |= {"asset": asset, "with_query": with_query, "ABSENT": ABSENT}
+    made.filters |= {"ago": ago, "reliability": reliability}
+    made.globals |= {"asset": asset, "has_asset": has_asset, "with_query": with_query, "ABSENT": ABSENT}
+    made.globals["VENDOR"] = VENDOR
     return made
 
 
@@ -109,12 +144,38 @@ def exception_handlers() -> ExceptionHandlersMap:
     return dict.fromkeys(problems.exception_handlers(), _answer)
 
 
-def _answer(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
-    if isinstance(exc, Unauthenticated) and request.method == "GET":
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return Redirect(with_query("/app/sign-in", next=asked), status_code=303, headers={"cache-control": "no-store"})
-    known = problems.exception_handlers()
-    handler = next(cast("Any", known)[kind] for kind in type(exc).__mro__ if kind in known)
+def handlers_by_address() -> ExceptionHandlersMap:
+    """For what no route took: a page under /app, a problem elsewhere."""
+    told = problems.exception_handlers()
+
+    def answer(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
+        path = request.url.path
+        return _answer(request, exc) if path == "/app" or path.startswith("/app/") else _problem(request, exc)
+
+    return dict.fromkeys(told, answer)
+
+
+def _problem(request: Request[Any, Any, Any], exc: Exception) -> Response[problems.Problem]:
+    known = cast("Any", problems.exception_handlers())
+    handler = next(known[kind] for kind in type(exc).__mro__ if kind in known)
     told: Response[problems.Problem] = handler(request, exc)
+    return told
+
+
+def _answer(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
+    if isinstance(exc, Unauthenticated):
+        return Redirect(_door(request), status_code=303, headers={"cache-control": "no-store"})
+    told = _problem(request, exc)
     kept = {name: text for name, text in told.headers.items() if name in {"retry-after", "ratelimit", "link"}}
-    return page(request, "problem.html", status_code=told.content.status, headers=kept, problem=told.content)
+    wait_s = next((text for name, text in kept.items() if name == "retry-after"), None)
+    return page(
+        request, "problem.html", status_code=told.content.status, headers=kept, problem=told.content, wait_s=wait_s
+    )
+
+
+def _door(request: Request[Any, Any, Any]) -> str:
+    """The way to sign in and back; what a form asked is not done, and said so."""
+    if request.method != "GET":
+        return with_query("/app/sign-in", said="ended", next="/app/account")
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return with_query("/app/sign-in", next=asked)

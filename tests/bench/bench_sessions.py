@@ -1,5 +1,7 @@
 """How soon a session begins once it is accepted: one at a time, and twenty at once, with a model that answers slowly.
 
+Two hundred of the first, five times twenty of the second: enough for a p99 that is more than the slowest of a few.
+
 `python -m tests.bench.bench_sessions` prints one JSON object. Begun: the edge's first step has landed in the cloud. The
 baseline of the same run is the bare bell: the same PostgreSQL telling a listener in the same process, and a row written
 back.
@@ -23,7 +25,8 @@ from tests.fakes.groq import GroqServer
 from tests.fakes.postgres import EmbeddedPostgres
 from tests.fakes.session_edge import MODELS, SessionEdge
 
-N_SINGLE, N_BURST, N_MARKETS = 60, 20, 20
+N_SINGLE, N_BURST, N_BURSTS = 200, 20, 5  # a p99 of sixty would be their slowest
+N_MARKETS = N_BURST * (N_BURSTS + 1)  # a forecast of a day is made once: each burst asks about markets of its own
 GOAL_S, PROMISED_S = 2.0, 10.0
 MODEL_S = 2.0  # what one answer takes while the twenty come
 
@@ -68,20 +71,25 @@ async def _measured(owner_dsn: str, edge_dsn: str, folder: Path) -> dict[str, An
         await _until_begun(owner, [await ask(0)])  # the first connects and warms up
         singles = []
         for number in range(N_SINGLE):
-            singles.append(await ask(number))
+            singles.append(await ask(number % N_BURST))
             await _until_begun(owner, singles[-1:])
-        groq.fault("slow", times=N_BURST, seconds=MODEL_S)
-        burst = list(await asyncio.gather(*(ask(number) for number in range(N_BURST))))
-        await _until_begun(owner, burst)
+        at_once = list[float]()
+        for number in range(1, N_BURSTS + 1):
+            groq.fault("slow", times=N_BURST, seconds=MODEL_S)
+            first = number * N_BURST
+            burst = list(await asyncio.gather(*(ask(first + place) for place in range(N_BURST))))
+            await _until_begun(owner, burst)
+            at_once += await _waits(owner, burst)
+            await _until_ended(owner, burst)
         bell = await _bell(owner, owner_dsn)
-        single, at_once = await _waits(owner, singles), await _waits(owner, burst)
+        single = await _waits(owner, singles)
         groq.released.set()
     await owner.close()
     return {
         "n_single": N_SINGLE,
         "queue_to_start_p50_s": _share(single, 0.5),
         "queue_to_start_p99_s": _share(single, 0.99),
-        "n_burst": N_BURST,
+        "n_burst": N_BURST * N_BURSTS,
         "burst_p50_s": _share(at_once, 0.5),
         "burst_p99_s": _share(at_once, 0.99),
         "baseline_bell_p50_s": _share(bell, 0.5),
@@ -89,7 +97,7 @@ async def _measured(owner_dsn: str, edge_dsn: str, folder: Path) -> dict[str, An
         "times_the_bell": round(_share(single, 0.5) / _share(bell, 0.5), 1),
         "goal_s": GOAL_S,
         "promised_s": PROMISED_S,
-        "reached": _share(single, 0.99) < GOAL_S and _share(at_once, 0.99) < PROMISED_S,
+        "reached": _share(single, 0.99) < GOAL_S and _share(at_once, 0.99) < GOAL_S,
     }
 
 
@@ -98,6 +106,14 @@ async def _until_begun(owner: asyncpg.Connection, sessions: list[uuid.UUID]) -> 
     async with asyncio.timeout(60):
         while len(await _waits(owner, sessions)) < len(sessions):
             await asyncio.sleep(0.02)
+
+
+async def _until_ended(owner: asyncpg.Connection, sessions: list[uuid.UUID]) -> None:
+    """So that the next burst meets an edge at rest."""
+    ended = "select count(*) from prediction_session where session_id = any ($1) and ended_at is not null"
+    async with asyncio.timeout(120):
+        while await owner.fetchval(ended, sessions) < len(sessions):
+            await asyncio.sleep(0.05)
 
 
 async def _waits(owner: asyncpg.Connection, sessions: list[uuid.UUID]) -> list[float]:

@@ -67,17 +67,32 @@ class Page:
         await self.value(f"document.querySelector({json.dumps(selector)}).click()")
         await self.until_loaded()
 
+    async def key(self, name: str, code: int = 9) -> None:
+        """Press a key and let it go; 9 is the number of Tab, 13 of Enter."""
+        text = {"text": "\r"} if code == 13 else {}
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, **text
+            )
+
+    async def until(self, expression: str) -> None:
+        """Wait until something holds in the page, looking once a frame."""
+        look = f"() => ({expression}) ? done() : requestAnimationFrame(look)"
+        await self.value(f"new Promise((done) => {{ const look = {look}; look(); }})")
+
     async def resize(self, width: int, *, dark: bool = False) -> None:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # colours under way are no colours to measure
+        await self.call("Emulation.setEmulatedMedia", features=[scheme, still])
 
     async def without_scripts(self) -> None:
         await self.call("Emulation.setScriptExecutionDisabled", value=True)
 
-    async def photograph(self, path: Path) -> None:
-        picture = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    async def photograph(self, path: Path, *, whole: bool = True) -> None:
+        """The whole page, or what fits the window."""
+        picture = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(base64.b64decode(picture["data"]))
 

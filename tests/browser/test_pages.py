@@ -1,7 +1,7 @@
 """The pages as bytes: every one over the real service, by tier, without a browser."""
 
-import gzip
 import re
+import uuid
 from datetime import timedelta
 
 import asyncpg
@@ -14,9 +14,11 @@ from agent.core.scoring.shapes import Sort
 from cloudapi.keys import make_key
 from cloudapi.queries.accounts import save_key
 from cloudapi.tiers import Tier
+from cloudapi.web import render
 from cloudapi.web.links import own_page
 from cloudapi.web.pages import HANDLERS
-from tests.browser.conftest import EMAIL, HOSTILE, PASSWORD
+from sync.records import BenchmarkReport, TimeFrame
+from tests.browser.conftest import EMAIL, ENTRY, HOSTILE, PASSWORD
 from tests.integration.cloud.conftest import Clock, Replica
 from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import NOW, make_benchmark_report
@@ -35,7 +37,7 @@ PATHS = {
     "/app/record": "Check it yourself",
     "/app/account": "This month",
 }
-PUBLIC = {"/", "/app/sign-in", "/app/static/{digest:str}/{name:str}"}
+PUBLIC = {"/", "/app/sign-in", "/app/register", "/app/static/{digest:str}/{name:str}"}
 FOR_ALL = set(PATHS) - {"/app/predictions", "/app/predictions/prd-1", "/app/arbitrage"}
 
 
@@ -69,7 +71,7 @@ async def test_words_of_a_venue_or_a_model_are_text_and_nothing_else(stocked: Re
         text = (await stocked.get(path)).text
         assert HOSTILE not in text, path
         assert "<img" not in text, path
-        assert not re.search(r"<script(?! type=\"module\" src=\"/app/static/)", text), path
+        assert not re.search(r"<script(?! (type=\"module\"|defer) src=\"/app/static/)", text), path
         assert " style=" not in text, path
         assert not re.search(r"\son\w+=\"", text), path
 
@@ -81,7 +83,7 @@ async def test_every_page_of_the_router_needs_somebody(replica: Replica) -> None
     assert {path for handler in handlers if handler.opt.get("public") for path in handler.paths} == PUBLIC
 
     for path in paths - PUBLIC:
-        address = re.sub(r"{\w+:str}", "x", path)
+        address = re.sub(r"{\w+:(str|path)}", "x", path.replace("{endpoint_id:uuid}", str(uuid.UUID(int=1))))
         answer = await replica.get(address, tier=None)
         assert answer.status_code == 303, path
         assert answer.headers["location"].startswith("/app/sign-in?next="), path
@@ -98,14 +100,21 @@ async def test_a_page_carries_the_policy_and_stays_out_of_caches(stocked: Replic
     assert answer.headers["cache-control"] == "private, no-store"
 
 
-async def test_a_page_weighs_less_than_a_hundred_kilobytes_with_all_its_files(stocked: Replica) -> None:
-    """People read this on telephones."""
+async def test_without_the_files_of_other_hands_pages_draw_and_say_so(
+    stocked: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without npm: the same words and pictures, nothing asked for that is not there, a sentence at the foot."""
+    for name in render.VENDOR:
+        monkeypatch.delitem(render.ASSETS, name, raising=False)
+
     for path in PATHS:
-        page = await stocked.get(path)
-        files = sorted(set(re.findall(r"/app/static/[^\"]+", page.text)))
-        bodies = [page.content, *[(await stocked.get(file, tier=None)).content for file in files]]
-        assert len(files) >= 3, path
-        assert sum(len(gzip.compress(body)) for body in bodies) < 100_000, path
+        text = (await stocked.get(path)).text
+        assert "came without the files of <code>make assets</code>" in text, path
+        assert not any(name in text for name in render.VENDOR), path
+        for file in set(re.findall(r"/app/static/[^\"]+", text)):
+            assert (await stocked.get(file, tier=None)).status_code == 200, file
+    assert 'class="mid" d="M' in (await stocked.get("/app/predictions/prd-1?range=1W")).text
+    assert render.missing_assets() == list(render.VENDOR)
 
 
 async def test_a_file_is_kept_for_good_under_its_own_digest_only(replica: Replica) -> None:
@@ -201,5 +210,35 @@ async def test_a_report_as_the_edge_makes_it_is_shown_in_full(edge: HandEdge, re
     for sort in Sort:
         text = (await replica.get(f"/app/leaderboard?sort={sort}")).text
         assert "By category and time to the end" in text
+        assert 'data-kind="calibration"' in text
         assert "no skill" in text
         assert f"{len(rows)} predictions" in text
+
+
+async def test_the_leaderboard_is_narrowed_by_addresses_that_keep_each_other(
+    edge: HandEdge, replica: Replica, clock: Clock
+) -> None:
+    """Order, category and time to the end are one address; a part without enough events says so instead of ranking."""
+    entry = {"categories": ["politics", "weather"], "frames": ["1d", "30d"]}
+    boards = {
+        BenchmarkReport.leaderboard("brier_skill"): entry | {"entries": [ENTRY]},
+        BenchmarkReport.leaderboard("brier_skill", "weather", TimeFrame.DAY): {
+            "entries": [ENTRY | {"experiment": "of the day's weather", "rank": None}]
+        },
+    }
+    await edge.hello()
+    await edge.send([make_benchmark_report(report_id=scope, scope=scope, body=body) for scope, body in boards.items()])
+    await replica.landed(len(boards))
+    clock.moment = NOW + timedelta(days=1)
+
+    whole = (await replica.get("/app/leaderboard")).text
+    part = (await replica.get("/app/leaderboard?category=weather&frame=1d")).text
+    early = (await replica.get("/app/leaderboard?category=politics")).text
+
+    assert 'href="/app/leaderboard?sort=brier_skill&amp;frame=30d"' in whole
+    assert "never tested" not in whole
+    assert ("of the day&#39;s weather" in part, "never tested" in part, "up to a day away" in part) == (True,) * 3
+    assert 'href="/app/leaderboard?sort=recent&amp;category=weather&amp;frame=1d"' in part
+    assert 'href="/app/leaderboard?sort=brier_skill&amp;category=politics&amp;frame=1d"' in part
+    assert "Too early for an order of this part" in early
+    assert (await replica.get("/app/leaderboard?frame=2d")).status_code == 422

@@ -25,10 +25,11 @@ import msgspec
 from rich.console import Console
 
 from agent.status.control import call
+from tests.demo.pages import look_at_pages
 from tests.demo.processes import BIN, Child, ReadySocket, clean_environment
 from tests.oracle import judge
 
-READER = "reader@demo.example"  # of the dashboard, where the demo is kept
+READER = "reader@demo.example"  # of the dashboard
 DRAIN_WITHIN_S = 60.0
 LIVE_DRAIN_WITHIN_S = 900.0  # some hundred thousand records, over whatever line there is
 
@@ -57,6 +58,7 @@ class Demo:
     exchange: dict[str, str] = field(default_factory=dict)
     cloud: dict[str, str] = field(default_factory=dict)
     api_key: str = ""
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))  # of the reader
 
     @contextmanager
     def stage(self, name: str, says: str) -> Iterator[None]:
@@ -156,6 +158,10 @@ async def _start_cloud(demo: Demo, stack: AsyncExitStack) -> Child:
             env={"DATABASE_URL": demo.cloud["database_url"]},
         )  # fmt: skip
         demo.api_key = json.loads(made)["key"]
+        await _command(
+            BIN / "oddsd-cloud", "account", "create", READER, "--tier", "pro", "--operator", "--password", demo.password,
+            env={"DATABASE_URL": demo.cloud["database_url"]},
+        )  # fmt: skip
     return cloud
 
 
@@ -218,6 +224,9 @@ async def _work(demo: Demo) -> None:
         await _job(demo, "pairs")
     with demo.stage("arbitrage", "what pays for certain, net of fees"):
         await _job(demo, "arbitrage")
+    with demo.stage("reports", "how each forecaster does: too early to say"):
+        for job in ("horizons", "signals", "reports"):
+            await _job(demo, job)
     with demo.stage("analyse", "analyse what moved" if demo.groq_key else "analyse: off, no GROQ_API_KEY"):
         await _job(demo, "analyse")
     with demo.stage("digest", "put the day in order" if demo.groq_key else "digest: off, no GROQ_API_KEY"):
@@ -287,20 +296,29 @@ async def _query(demo: Demo) -> None:
             )
             for path in ("/openapi.json", "/docs", "/v1/insights", "/v1/digests", "/v1/arbitrage"):
                 await reader.get(path)
-            for name in ("insights", "predictions", "leaderboard", "live", "arbitrage", "digest", "markets", "record"):
-                await reader.get(f"/app/{name}")
             markets = (await reader.get("/v1/markets") or {}).get("data") or []
             predictions = (await reader.get("/v1/predictions") or {}).get("data") or []
             for prediction in predictions[:1]:
                 stem = f"/v1/predictions/{prediction['prediction_id']}"
                 await reader.get(stem, shown="/v1/predictions/{id}")
-                await reader.get(stem.replace("/v1/", "/app/"), shown="/app/predictions/{id}")
                 await reader.get(f"{stem}/benchmarks", shown="/v1/predictions/{id}/benchmarks")
             # A market that was predicted has a book for sure; else any will do.
             for market in [*predictions, *markets][:1]:
                 stem = f"/v1/markets/{quote(market['market_key'], safe=':')}"
                 for route in ("", "/price", "/series"):
                     await reader.get(f"{stem}{route}", shown=f"/v1/markets/{{id}}{route}")
+    with demo.stage("pages", "sign in and look at every page"):
+        shown = await look_at_pages(
+            demo.cloud["url"],
+            READER,
+            demo.password,
+            prediction=next((one["prediction_id"] for one in predictions), None),
+            market=next((one["market_key"] for one in [*predictions, *markets]), None),
+        )
+    demo.summary["pages"] = shown
+    # Real and recorded days may hold no arbitrage; the made-up world has something for every page.
+    whole = demo.exchange and not demo.options.recordings
+    demo.problems += [f"page {path}: {found}" for path, found in shown.items() if found != "shown" and whole]
 
 
 async def _judge(demo: Demo) -> None:
@@ -341,15 +359,10 @@ def _counts(database: Path) -> dict[str, Any]:
 async def _keep(demo: Demo, edge: Child) -> None:
     """Leave it running until a key press of Ctrl-C, with everything one needs to look around."""
     config = demo.options.work_dir / "oddsd.toml"
-    password = secrets.token_urlsafe(12)
-    await _command(
-        BIN / "oddsd-cloud", "account", "create", READER, "--tier", "pro", "--password", password,
-        env={"DATABASE_URL": demo.cloud["database_url"]},
-    )  # fmt: skip
     demo.console.print(
         f"\nRunning until Ctrl-C.\n"
         f"  API      {demo.cloud['url']}   docs {demo.cloud['url']}/docs\n"
-        f"  pages    {demo.cloud['url']}/app   sign in as {READER} with {password}\n"
+        f"  pages    {demo.cloud['url']}/app   sign in as {READER} with {demo.password}\n"
         f"  key      {demo.api_key}\n"
         f"  try      curl -H 'Authorization: Bearer {demo.api_key}' '{demo.cloud['url']}/v1/insights'\n"
         f"  status   .venv/bin/oddsd status --config {config}\n"

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
@@ -39,12 +40,15 @@ class _LoopServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[str]:
+async def serve(
+    app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "off", certificate: Path | None = None
+) -> AsyncIterator[str]:
     """Yield the base URL of `app`, served on loopback until the block is left.
 
     Args:
         port: 0 lets the kernel choose a free one.
         lifespan: "on" for apps that open things at start-up.
+        certificate: a folder with server.crt and server.key; None: without TLS.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,6 +60,8 @@ async def serve(app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "of
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,  # seconds; a dripping answer must not hold up the end of a test
+        ssl_certfile=None if certificate is None else certificate / "server.crt",
+        ssl_keyfile=None if certificate is None else certificate / "server.key",
     )
     server = _LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="loopback-server")
@@ -65,7 +71,7 @@ async def serve(app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "of
         if task.done():
             task.result()
             raise RuntimeError("the app ended before it listened: look at its lifespan")
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http{'' if certificate is None else 's'}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         ready.cancel()
         server.should_exit = True

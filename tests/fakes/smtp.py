@@ -2,7 +2,7 @@
 
 Law: it holds state and is asked for it. `answers` maps a recipient to the reply its RCPT gets, `refuse_data` to the
 reply its text gets; `drop_after_data` cuts the line after the text was taken, before the reply. QUIT is answered when
-`may_leave` is set, which it is at first.
+`may_leave` is set, which it is at first. `senders` holds the envelope's sender of each recipient's last mail.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ class FakeMailServer:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, Message]] = []
+        self.senders: dict[str, str] = {}
         self.answers: dict[str, str] = {}
         self.refuse_data: dict[str, str] = {}
         self.drop_after_data = False
@@ -52,6 +53,7 @@ class FakeMailServer:
         if address in self.refuse_data:
             return self.refuse_data[address]
         self.taken.append((address, message_from_bytes(envelope.content)))
+        self.senders[address] = envelope.mail_from
         self.took.set()
         if self.drop_after_data:
             server.transport.abort()

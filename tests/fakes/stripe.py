@@ -21,11 +21,13 @@ class FakeStripe:
 
     def __init__(self, secret: str = SECRET) -> None:
         self.secret = secret
+        self.url = ""
         self.customers: dict[str, dict[str, Any]] = {}
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self.clocks: dict[str, int] = {}
         self.sessions: list[dict[str, str]] = []
         self.requests: list[tuple[str, str, dict[str, str], dict[str, str]]] = []  # method, path, form, headers
+        self.pages = "https://checkout.example"  # where people are sent
         self.is_away = False
         self.hold: asyncio.Event | None = None  # the next listing waits here, with what it has read
         self.listing = asyncio.Event()
@@ -133,7 +135,7 @@ class FakeStripe:
             case "POST", ["checkout" | "billing_portal", "sessions"]:
                 self.sessions.append(form)
                 name = f"cs_{next(self._numbers)}"
-                return {"id": name, "object": f"{path[0]}.session", "url": f"https://checkout.example/{name}"}
+                return {"id": name, "object": f"{path[0]}.session", "url": f"{self.pages}/{name}"}
             case "GET", ["subscriptions"]:
                 return await self._list(form)
             case "POST", ["subscriptions", name]:

@@ -264,15 +264,13 @@ async def test_the_first_match_leaves_the_loop_free(store, pair):
     ]
     async with store.write() as tx:
         await save_markets(tx, rows)
-    longest, done = 0.0, asyncio.Event()
+    n_turns, done = 0, asyncio.Event()
 
     async def watch() -> None:
-        nonlocal longest
-        loop = asyncio.get_running_loop()
+        nonlocal n_turns
         while not done.is_set():
-            began = loop.time()
-            await asyncio.sleep(0)
-            longest = max(longest, loop.time() - began)
+            await asyncio.sleep(0.001)
+            n_turns += 1
 
     watcher = asyncio.create_task(watch())
     result = await pair(api_key=None)
@@ -280,4 +278,4 @@ async def test_the_first_match_leaves_the_loop_free(store, pair):
     await watcher
 
     assert result.counts["read"] == 4_000
-    assert longest < 0.5  # a page in the loop itself would take a second
+    assert n_turns > 150  # about four hundred; reading in the loop itself leaves it fifty

@@ -113,6 +113,35 @@ def test_every_service_of_compose_refers_to_what_is_there():
             assert f"AS {service['build']['args']['SIDE']}" in DOCKERFILE
 
 
+# What the compose specification lets a service say, and in which form, of what ours say.
+DURATION = re.compile(r"(\d+(us|ms|s|m|h))+")
+SERVICE = {
+    "image": str, "build": dict, "restart": str, "read_only": bool, "tmpfs": list, "cap_drop": list, "security_opt": list,
+    "env_file": list, "environment": dict, "volumes": list, "healthcheck": dict, "command": list, "ports": list,
+    "configs": list, "depends_on": dict, "stop_grace_period": str, "profiles": list,
+}  # fmt: skip
+HEALTHCHECK = {"test": list, "interval": str, "timeout": str, "start_period": str, "retries": int}
+
+
+def test_compose_says_what_the_specification_knows():
+    """A key nobody knows is refused at once where compose runs; here it would be found by whoever tries it first."""
+    assert set(COMPOSE) - {key for key in COMPOSE if key.startswith("x-")} == {"name", "services", "configs", "volumes"}
+    for name, service in COMPOSE["services"].items():
+        for key, value in service.items():
+            assert type(value) is SERVICE[key], f"{name}.{key}"
+        health = service.get("healthcheck", {})
+        assert all(type(value) is HEALTHCHECK[key] for key, value in health.items()), name
+        spans = [health.get(key) for key in ("interval", "timeout", "start_period")] + [
+            service.get("stop_grace_period")
+        ]
+        assert all(DURATION.fullmatch(span) for span in spans if span is not None), name
+        assert service.get("restart", "no") in {"no", "always", "on-failure", "unless-stopped"}, name
+        assert all(type(value) is str for value in service.get("environment", {}).values()), name
+        if health:
+            assert health["test"][0] in {"CMD", "CMD-SHELL", "NONE"}, name
+        assert set(service.get("build", {})) <= {"context", "dockerfile", "args"}, name
+
+
 def test_compose_opens_no_port_to_the_network():
     """Its passwords are for a laptop, its broker asks for none."""
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]

@@ -14,10 +14,11 @@ from cloudapi import app as cloud_app
 from cloudapi import cli as cloud_cli
 from cloudapi.settings import CloudSettings
 from cloudapi.tiers import ENTITLEMENTS
+from cloudapi.web import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS, README = (ROOT / "docs" / "settings.md").read_text(), (ROOT / "README.md").read_text()
-API = (ROOT / "docs" / "api.md").read_text()
+API, DASHBOARD = (ROOT / "docs" / "api.md").read_text(), (ROOT / "docs" / "dashboard.md").read_text()
 
 
 def test_every_setting_is_documented_and_no_other():
@@ -66,6 +67,15 @@ def test_every_route_is_documented():
     paths = {path for handler in cloud_app.HANDLERS for path in handler.paths}
 
     assert not {path for path in paths if re.sub(r":\w+", "", path) not in API}
+
+
+def test_every_page_of_the_dashboard_is_documented():
+    """A page nobody tells of is found by whoever mistypes an address. Forms and files are parts of pages."""
+    paths = {path for handler in pages.HANDLERS if "GET" in handler.http_methods for path in handler.paths}
+    told = {re.sub(r"/ID\b", "/{}", path) for path in re.findall(r"`(/[^`?]*)", DASHBOARD)}
+
+    unlike_pages = {"/app", "/app/static/{}/{}", "/app/{}"}
+    assert {re.sub(r"\{[^}]*\}", "{}", path) for path in paths} - unlike_pages <= told
 
 
 def test_every_variable_of_the_service_is_documented():

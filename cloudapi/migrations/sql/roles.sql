@@ -3,6 +3,8 @@
 --
 --   api_rw    reads what the edge delivered, reads and writes everything of accounts; 2 s per statement
 --   api_ro    reads what the edge delivered and nothing of accounts; for reports and people
+--   of accounts each sees the rows of the account it works for (`app.account_id`), or all where it says `any`;
+--   whoever says nothing sees none
 --   worker    the storage duties, as functions, and their ledger; of accounts what it mails and charges for, as api_rw
 --   edge_ingest   two functions (edge_role.sql)
 --
@@ -45,7 +47,7 @@ declare
     ];
     v_service constant text[] := array[
         'alembic_version', 'applied_functions', 'edge_host', 'edge_stream', 'edge_quarantine', 'edge_duty', 'edge_view',
-        'worker_run'
+        'edge_standing', 'worker_run'
     ];
 begin
     for v_table in
@@ -65,6 +67,7 @@ $$;
 
 grant usage on all sequences in schema public to api_rw, worker;
 grant select on alembic_version to api_rw, api_ro, worker;
+grant select (attended_at, expires_at) on edge_duty to api_rw, worker; -- whoever waits for an edge is told of one
 
 grant select, insert, update, delete on worker_run to worker;
 do $$
@@ -91,5 +94,26 @@ begin
     end loop;
     grant execute on function ensure_partitions(integer, integer) to worker, api_rw; -- a service without a worker lands too
     execute format('grant connect on database %I to api_rw, api_ro, worker', current_database());
+end;
+$$;
+
+-- Whatever names an account is closed to all but that account; a new table is by itself. Not so the ledgers in which
+-- the service looks for somebody it does not know yet. Said only where it is not said: it locks the table.
+do $$
+declare
+    v_table text;
+begin
+    for v_table in
+        select c.relname from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attname = 'account_id'
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not a.attisdropped
+          and c.relname <> all (array['stripe_event', 'trial_use'])
+          and not exists (select from pg_policy where polrelid = c.oid and polname = 'own')
+    loop
+        execute format('alter table public.%I enable row level security', v_table);
+        execute format(
+            'create policy own on public.%I to api_rw '
+            'using (current_setting(''app.account_id'', true) in (''any'', account_id::text))', v_table);
+        execute format('create policy works on public.%I to worker using (true)', v_table);
+    end loop;
 end;
 $$;

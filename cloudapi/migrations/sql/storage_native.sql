@@ -46,9 +46,11 @@ language sql stable set search_path = pg_catalog, public, pg_temp as $$
     order by 1
 $$;
 
+drop function if exists price_receive(timestamptz[], jsonb); -- an earlier release handed over the rows themselves
+
 -- Called before quotes land: their days are there, packed market-days among them are rows again (so that the key finds
 -- a row that is known), and hours that were rolled up are noted.
-create or replace function price_receive(p_instants timestamptz[], p_rows jsonb) returns void
+create or replace function price_receive(p_instants timestamptz[], p_markets integer[]) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp set timezone = 'UTC' as $$
 declare
     v_day date;
@@ -57,10 +59,7 @@ begin
         perform pg_advisory_xact_lock_shared(price_day_lock(v_day));
         perform price_partition(v_day);
         if v_day < current_date then
-            perform price_unpack(v_day, (
-                select array_agg(m.market_id order by m.market_id) from market as m
-                where m.market_key in (select value ->> 'market_key' from jsonb_array_elements(p_rows))
-            ));
+            perform price_unpack(v_day, p_markets);
         end if;
     end loop;
     insert into price_late (bucket)

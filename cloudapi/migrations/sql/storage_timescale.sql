@@ -6,7 +6,9 @@ language sql security definer set search_path = pg_catalog, public, pg_temp as $
     select 0
 $$;
 
-create or replace function price_receive(p_instants timestamptz[], p_rows jsonb) returns void
+drop function if exists price_receive(timestamptz[], jsonb); -- an earlier release handed over the rows themselves
+
+create or replace function price_receive(p_instants timestamptz[], p_markets integer[]) returns void
 language sql set search_path = pg_catalog, public, pg_temp as $$
     select
 $$;

@@ -5,6 +5,7 @@ and sets the headers. One server process on one core, the load generator on anot
 """
 
 import importlib.util
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import httpx
 from tests.bench.cloud.bench_storage import INSIGHTS, MARKETS, PLACES, TOPICS
 from tests.bench.cloud.processes import load, pro_key, served
 from tests.fakes.postgres import EmbeddedPostgres
+from tests.fakes.redis import RedisServer
 
 PAGE = "/v1/insights?limit=5"
 GOAL = {"requests_per_s": 10_000, "p99_ms": 10}
@@ -34,11 +36,21 @@ async def measure(seconds: float) -> dict[str, object]:
             body = await _body(port, key)
             ours = await _both(port, pid, PAGE, seconds, key)
         found: dict[str, object] = {"bytes": len(body), "goal_at_64": GOAL, "ours": ours}
+        found["ours_with_redis"] = await _with_redis(dsn, key, seconds)
         for framework in ("litestar", "fastapi"):
             found[f"bare_{framework}"] = await _bare(framework, body, seconds)
         return found
     finally:
         postgres.stop()
+
+
+async def _with_redis(dsn: str, key: str, seconds: float) -> object:
+    """As two replicas would run: each answer counted in Redis."""
+    if shutil.which("redis-server") is None:
+        return "redis-server is not installed"
+    async with RedisServer() as redis, served("ours", dsn=dsn, redis_url=redis.url) as (port, pid):
+        await _body(port, key)
+        return await _both(port, pid, PAGE, seconds, key)
 
 
 async def _bare(framework: str, body: bytes, seconds: float) -> object:

@@ -19,11 +19,11 @@ N_CORES = os.cpu_count() or 1
 
 
 @asynccontextmanager
-async def served(*arguments: str, dsn: str = "") -> AsyncIterator[tuple[int, int]]:
+async def served(*arguments: str, dsn: str = "", redis_url: str = "") -> AsyncIterator[tuple[int, int]]:
     """A server of `served.py`. Gives: its port and its process id."""
     process = await asyncio.create_subprocess_exec(
         *_pinned(0), "tests.bench.cloud.served", *arguments,
-        stdout=asyncio.subprocess.PIPE, env=os.environ | {"DATABASE_URL": dsn},
+        stdout=asyncio.subprocess.PIPE, env=os.environ | {"DATABASE_URL": dsn, "REDIS_URL": redis_url},
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -32,7 +32,7 @@ async def fill_day(db: asyncpg.Connection, day: date, n_markets: int, n_ticks: i
     """A day of quotes of the markets 1 to n_markets, `n_ticks` of each."""
     async with db.transaction():
         await db.execute("set local timezone = 'UTC'")
-        await db.execute("select price_receive(array[$1::date::timestamptz], '[]')", day)
+        await db.execute("select price_receive(array[$1::date::timestamptz], '{}')", day)
         await db.execute(QUOTES, day, n_markets, n_ticks)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -25,8 +26,10 @@ from sync.records import (
     Insight,
     Market,
     MarketStatus,
+    Match,
     Prediction,
     Quote,
+    Relation,
     Venue,
 )
 from tests.fakes.postgres import EmbeddedPostgres
@@ -39,6 +42,7 @@ from tests.integration.cloud.made import (
     make_digest,
     make_insight,
     make_market,
+    make_match,
     make_one_of_each,
     make_prediction,
     make_quote,
@@ -52,6 +56,7 @@ PATHS = {
     "/v1/insights",
     "/v1/digests",
     "/v1/arbitrage",
+    "/v1/matches",
     "/v1/signals",
     "/v1/predictions",
     "/v1/predictions/prd-1",
@@ -92,6 +97,8 @@ REFUSALS = [
     ("/v1/arbitrage?cursor=%00", 400, "bad-cursor"),
     ("/v1/signals?cursor=%00", 400, "bad-cursor"),
     ("/v1/signals?kind=TIP", 422, "invalid"),
+    ("/v1/matches?relation=TWIN", 422, "invalid"),
+    ("/v1/matches?cursor=%00", 400, "bad-cursor"),
     ("/v1/arbitrage?status=gone", 422, "invalid"),
     ("/v1/arbitrage?kind=FREE_LUNCH", 422, "invalid"),
     ("/v1/arbitrage?min_net_edge=-1", 422, "invalid"),
@@ -432,6 +439,44 @@ async def test_insights_are_filtered_by_category_confidence_and_time(edge: HandE
     assert await found(market="kalshi:FED") == {"other"}
 
 
+async def test_only_insights_to_act_on_are_shown_where_asked(edge: HandEdge, replica: Replica, clock: Clock) -> None:
+    """Above sixty and held back by no rule: for every tier, and a page goes on with the filter it began with."""
+    clock.moment = NOW.replace(hour=12)
+    at = {"created_at": clock.moment - timedelta(hours=2)}  # before the hour was full: every tier may see it
+    bold = [make_insight(insight_id=f"bold-{n}", confidence=61 + n, actionable=True, **at) for n in range(3)]
+    held_back = make_insight(insight_id="held", confidence=95, actionable=False, clamps=("the book is thin",), **at)
+    unsure = make_insight(insight_id="unsure", confidence=60, actionable=False, **at)
+    await land(edge, replica, [make_market(), *bold, held_back, unsure])
+    asked, bold_ones = "/v1/insights?actionable=true", {"bold-0", "bold-1", "bold-2"}
+
+    whole = {tier: (await replica.get(asked, tier=tier)).json()["data"] for tier in Tier}
+    first = (await replica.get(f"{asked}&limit=2")).json()
+    rest = (await replica.get(f"{asked}&limit=2&cursor={first['next_cursor']}")).json()
+    elsewhere = await replica.get(f"/v1/insights?limit=2&cursor={first['next_cursor']}")
+
+    assert {tier: {each["insight_id"] for each in data} for tier, data in whole.items()} == dict.fromkeys(Tier, bold_ones)
+    assert {each["insight_id"] for each in (*first["data"], *rest["data"])} == bold_ones
+    assert (elsewhere.status_code, elsewhere.json()["type"]) == (400, "/docs#problem-bad-cursor")
+    assert len((await replica.get("/v1/insights?actionable=false")).json()["data"]) == 5
+
+
+async def test_prices_of_many_come_in_the_order_asked(edge: HandEdge, replica: Replica) -> None:
+    """A caller lines them up with his list; who may see prices late gets the late ones here too."""
+    long_ago, now = NOW - timedelta(hours=1), NOW
+    quotes = [make_quote("A", fetched_at=long_ago, bid=0.1), make_quote("A", fetched_at=now, bid=0.2)]
+    quotes += [make_quote("B", fetched_at=long_ago, bid=0.3), make_quote("C", fetched_at=now, bid=0.4)]
+    await land(edge, replica, [*(make_market(ticker) for ticker in "ABC"), *quotes])
+    asked = "/v1/prices?ids=kalshi:C,kalshi:none,kalshi:A,kalshi:B,kalshi:A"
+
+    found = {
+        tier: [(quote["market_key"], quote["bid"]) for quote in (await replica.get(asked, tier=tier)).json()["data"]]
+        for tier in (Tier.PRO, Tier.BASIC)
+    }
+
+    assert found[Tier.PRO] == [("kalshi:C", 0.4), ("kalshi:A", 0.2), ("kalshi:B", 0.3)]
+    assert found[Tier.BASIC] == [("kalshi:A", 0.1), ("kalshi:B", 0.3)]
+
+
 async def test_insight_pages_break_ties_of_time(edge: HandEdge, replica: Replica) -> None:
     """A run writes many insights with one stamp; the cursor must not skip its twins."""
     await land(edge, replica, [make_market(), *(make_insight(insight_id=f"i{i}") for i in range(7))])
@@ -601,6 +646,63 @@ async def test_metrics_can_be_locked(start_replica: Callable[..., Awaitable[Repl
     assert (await replica.get("/metrics", tier=None)).status_code == 401
     allowed = await replica.get("/metrics", tier=None, headers={"authorization": "Bearer a token"})
     assert allowed.status_code == 200
+
+
+async def test_a_pair_is_served_with_its_newest_verdict(edge: HandEdge, replica: Replica) -> None:
+    """A verdict is never edited: a later one takes its place, and a reader asks by either market."""
+    first = make_match(match_id="mat-1", judged_at=NOW - timedelta(hours=2))
+    newer = make_match(match_id="mat-2", judged_at=NOW - timedelta(hours=1), relation=Relation.DIFFERENT)
+    other = make_match(match_id="mat-3", kalshi_key="kalshi:OTHER", polymarket_key="polymarket:other", judged_at=NOW)
+    await land(edge, replica, [first, newer, other])
+
+    async def found(query: str = "") -> list[Match]:
+        return msgspec.convert((await replica.get(f"/v1/matches{query}")).json()["data"], list[Match])
+
+    page = (await replica.get("/v1/matches?limit=1")).json()
+    rest = (await replica.get(f"/v1/matches?limit=1&cursor={page['next_cursor']}")).json()
+    refused = await replica.get(f"/v1/matches?market=kalshi:OTHER&cursor={page['next_cursor']}")
+
+    assert await found() == [other, newer]
+    assert msgspec.convert(page["data"] + rest["data"], list[Match]) == [other, newer]
+    assert await found(f"?market={first.polymarket_key}") == [newer]
+    assert await found("?market=kalshi:OTHER") == [other]
+    assert await found(f"?relation={first.relation}&market={first.kalshi_key}") == []
+    assert refused.status_code == 400
+
+
+async def test_without_redis_the_service_is_degraded_and_ready(
+    redis_url: str, start_replica: Callable[..., Awaitable[Replica]]
+) -> None:
+    """Slower is no reason to send nobody; but who looks must see it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        without = await start_replica(redis_url=f"redis://127.0.0.1:{held.getsockname()[1]}/0")
+        with_it, alone = await start_replica(redis_url=redis_url), await start_replica()
+
+        told = {name: await one.get("/readyz", tier=None) for name, one in
+                (("without", without), ("with", with_it), ("alone", alone))}  # fmt: skip
+
+    assert {answer.status_code for answer in told.values()} == {200}
+    assert (told["without"].json()["status"], told["without"].json()["redis"]) == ("degraded", "away")
+    assert (told["with"].json()["status"], told["with"].json()["redis"]) == ("ok", "ok")
+    assert told["alone"].json() == {"status": "ok", "database": "ok", "redis": None, "reason": None}
+
+
+async def test_a_database_that_is_not_ours_is_not_ready(
+    postgres: EmbeddedPostgres,
+    start_replica: Callable[..., Awaitable[Replica]],
+    keys: dict[Tier, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers `select 1` and has none of our tables: traffic would meet nothing but errors."""
+    assert keys
+    monkeypatch.setattr(health, "PROBE_TIMEOUT_S", 10)  # on a crowded machine a first connection takes its second
+    replica = await start_replica(database_url=postgres.create_empty_database())
+
+    answer = await replica.get("/readyz", tier=None)
+
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "unusable"
 
 
 async def test_stopping_service_is_not_ready(replica: Replica) -> None:

@@ -97,3 +97,28 @@ async def test_the_newest_report_of_each_experiment_is_served(edge: HandEdge, re
     assert msgspec.convert(listed, list[BenchmarkReport]) == [other, new]
     assert msgspec.convert(single, BenchmarkReport) == new
     assert msgspec.convert(ordered, BenchmarkReport) == board
+
+
+async def test_a_part_of_the_leaderboard_is_asked_for_by_category_and_frame(edge: HandEdge, replica: Replica) -> None:
+    """Each part is its own report, by whatever spelling of the category; one nobody could order is not there yet."""
+    cuts = {
+        "": "leaderboard:recent",
+        "&category=weather": "leaderboard:recent:any:weather",
+        "&frame=7d": "leaderboard:recent:7d:",
+        "&category=Weather&frame=7d": "leaderboard:recent:7d:weather",
+    }
+    made = {
+        query: make_benchmark_report(report_id=f"bre-{n}", scope=scope, body={"n": n})
+        for n, (query, scope) in enumerate(cuts.items())
+    }
+    await land(edge, replica, list(made.values()))
+
+    served = {query: await replica.get(f"/v1/leaderboard?sort=recent{query}") for query in cuts}
+    named = await replica.get("/v1/leaderboards/recent?category=weather&frame=7d")
+    absent = await replica.get("/v1/leaderboard?sort=recent&category=sports")
+    refused = await replica.get("/v1/leaderboard?frame=2h")
+
+    assert {query: msgspec.convert(answer.json(), BenchmarkReport) for query, answer in served.items()} == made
+    assert msgspec.convert(named.json(), BenchmarkReport) == made["&category=Weather&frame=7d"]
+    assert (absent.status_code, refused.status_code) == (404, 422)
+    assert "30 independent events" in absent.json()["detail"]

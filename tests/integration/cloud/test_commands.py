@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -98,6 +99,43 @@ def test_dev_serves_with_a_key_and_stops_clean(dev: DevService) -> None:
     assert code == 0
     assert seconds < 2
     assert dev.servers() == []
+
+
+def test_dev_does_what_the_worker_does(dev: DevService) -> None:
+    """One command for one machine: days ahead are made, and whatever is owed is sent, without a second terminal."""
+    done = "select count(*) from worker_run where duty = 'ensure_ahead' and finished_at is not null"
+    deadline = time.monotonic() + 15
+    with psycopg.connect(dev.ready["database_url"], autocommit=True) as connection:
+        while not connection.execute(done).fetchone()[0]:
+            assert time.monotonic() < deadline, "no duty was done"
+            time.sleep(0.05)
+        busy = connection.execute("select count(*) from pg_stat_activity where application_name = 'oddsd-cloud worker'")
+        assert busy.fetchone()[0] == 1
+
+    code, seconds = dev.stop()
+
+    assert code == 0
+    assert seconds < 3
+
+
+def test_a_key_is_made_with_any_scope(dev: DevService) -> None:
+    """`manage` opens the dashboard and makes keys; who delivers does nothing else."""
+    dsn = dev.ready["database_url"]
+
+    def make(*scopes: str) -> subprocess.CompletedProcess[str]:
+        given = [word for scope in scopes for word in ("--scope", scope)]
+        return run("key", "create", "--name", "a", *given, "--json", DATABASE_URL=dsn)
+
+    manages, reads, both = make("read", "manage"), make(), make("ingest", "read")
+    answers = {}
+    for name, made in (("manages", manages), ("reads", reads)):
+        headers = {"authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+        answers[name] = httpx.get(f"{dev.ready['url']}/v1/api-keys", headers=headers).status_code
+
+    assert answers == {"manages": 200, "reads": 403}
+    assert json.loads(manages.stdout)["scopes"] == ["read", "manage"]
+    assert both.returncode == 78
+    assert "ingest goes alone" in both.stderr
 
 
 def test_dev_keeps_its_data_and_adopts_an_orphan(dev: DevService, directory: Path) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cloudapi.queries.insights import COLUMNS as INSIGHT
+from cloudapi.queries.insights import InsightFilters, page_query
+from cloudapi.queries.movers import LOAD_MOVERS, LOOK_BACK, N_SHOWN, N_TRADED, SPAN
 from cloudapi.queries.prices import LOAD_AS_OF, LOAD_HOURLY_SERIES, LOAD_LATEST, LOAD_SERIES
 from cloudapi.storage.choice import load_storage
 from tests.integration.cloud.filled import days_ago, fill_day, fill_markets
 
 N_MARKETS = 300
 N_TICKS = 288  # five minutes
+N_TRADING = 2_000
 GOAL_PAGES = 20
 
 
@@ -117,6 +119,34 @@ async def test_delayed_price_reads_one_packed_day(owner: asyncpg.Connection, clo
     assert plan.n_pages <= 2 * GOAL_PAGES
 
 
+@pytest.fixture
+async def trading_hour(owner: asyncpg.Connection) -> datetime:
+    """The end of a day of 2,000 markets, quoted every quarter of an hour, whose day before is packed."""
+    await fill_markets(owner, N_TRADING)
+    for n_days in (3, 2):
+        await fill_day(owner, await days_ago(owner, n_days), N_TRADING, 96)
+    await owner.execute(
+        "insert into price_latest select distinct on (market_id) * from price_snapshot order by market_id, fetched_at desc"
+    )
+    await owner.execute("analyze")
+    return datetime.combine(await days_ago(owner, 1), time(), UTC)
+
+
+async def test_what_moved_within_the_hour_reads_the_most_traded_markets_alone(
+    owner: asyncpg.Connection, trading_hour: datetime
+) -> None:
+    """The live page asks it of every reader's minute: a few pages a market, never a day from end to end."""
+    since = trading_hour - SPAN
+
+    plan = await explain(owner, LOAD_MOVERS, since, since - LOOK_BACK, N_TRADED, N_SHOWN)
+
+    days = [node for node in plan.nodes() if node.get("Relation Name", "").startswith("price_snapshot")]
+    assert {node["Node Type"] for node in days} <= {"Index Scan", "Index Only Scan"}
+    assert max(node["Actual Loops"] for node in days) <= N_TRADED < N_TRADING
+    assert plan.root["Actual Rows"] == N_SHOWN
+    assert plan.n_pages <= GOAL_PAGES * N_TRADED
+
+
 async def test_markets_of_a_rare_venue_are_found_by_their_index(owner: asyncpg.Connection) -> None:
     """Newest first by number alone passes every market of the other venue on the way."""
     await fill_markets(owner, 20)
@@ -149,16 +179,15 @@ async def test_actionable_insights_above_sixty_are_found_by_their_index(owner: a
         from generate_series(1, 20000) as n
     """)
     await owner.execute("analyze insight")
-    query = (
-        f"select {INSIGHT} from insight as i join market as m using (market_id) where i.actionable and i.confidence > 60 "
-        "order by i.created_at desc, i.insight_id desc limit 21"
-    )
-    with_index = await explain(owner, query)
+    first = page_query(InsightFilters(actionable=True), before=None, limit=20)
+    follow = page_query(InsightFilters(actionable=True), before=(datetime.now(UTC), "ins-1"), limit=20)
+    with_index = await explain(owner, *first)
+    following = await explain(owner, *follow)
 
     await owner.execute("drop index insight_actionable")
-    without = await explain(owner, query)
+    without = await explain(owner, *first)
 
-    assert "insight_actionable" in with_index.indexes
+    assert "insight_actionable" in with_index.indexes & following.indexes
     assert with_index.n_pages < without.n_pages / 2
 
 

@@ -139,6 +139,42 @@ async def test_feed_is_for_those_whose_tier_has_it_three_times_at_most(replica: 
     assert (await replica.get("/v1/live", headers={"last-event-id": "x"})).status_code == 422
 
 
+async def remaining(replica: Replica) -> int:
+    """How many live streams the account may open yet."""
+    return int((await replica.get("/v1/usage")).json()["live_streams"]["remaining"])
+
+
+async def test_streams_of_an_account_are_counted_over_all_replicas(
+    start_replica: Callable[..., Awaitable[Replica]], redis_url: str
+) -> None:
+    """Behind a balancer nobody chooses his replica: three would be six, by luck."""
+    first, second = [await start_replica(redis_url=redis_url) for _ in range(2)]
+
+    async with opened(first), opened(second):
+        async with opened(first):
+            refused = [await each.get("/v1/live") for each in (first, second)]
+            left = [await remaining(each) for each in (first, second)]
+        async with asyncio.timeout(5):
+            while first.services.feed.n_listeners > 1:
+                await asyncio.sleep(0.005)
+        async with opened(second):
+            pass
+
+    assert [answer.status_code for answer in refused] == [429, 429]
+    assert left == [0, 0]
+
+
+async def test_streams_are_counted_by_replica_while_redis_is_away(
+    start_replica: Callable[..., Awaitable[Replica]],
+) -> None:
+    """Nobody is shut out because something that only counts is down."""
+    first, second = [await start_replica(redis_url="redis://127.0.0.1:1/0") for _ in range(2)]
+
+    async with opened(first), opened(first), opened(first), opened(second):
+        assert (await first.get("/v1/live")).status_code == 429
+        assert await remaining(second) == 2
+
+
 async def test_ticket_opens_one_stream_once(owner: asyncpg.Connection, replica: Replica) -> None:
     """An EventSource cannot send a key; a ticket in an address must not be worth keeping."""
     headers = {"authorization": f"Bearer {replica.keys[Tier.PRO]}"}

@@ -219,6 +219,7 @@ async def test_a_day_that_takes_too_long_to_read_holds_up_no_other(  # noqa: PLR
 async def test_a_mail_may_read_longer_than_a_request_may(dsns: tuple[str, str], owner: asyncpg.Connection) -> None:
     """The limit of a request would end the reading of a long watch list every day anew."""
     pool = make_pool(CloudSettings.load(database_url=dsns[0], statement_timeout_s=0.2))
+    looking = await asyncpg.connect(dsns[0])  # one that may see what others do
     waits = (
         "select exists (select from pg_stat_activity where wait_event = 'relation' and now() - query_start > '0.4s')"
     )
@@ -227,8 +228,9 @@ async def test_a_mail_may_read_longer_than_a_request_may(dsns: tuple[str, str], 
         async with owner.transaction():
             await owner.execute("lock table insight in access exclusive mode")
             reading = asyncio.create_task(watch.load_notes(pool, uuid.uuid4(), until=NOW))
-            await until(lambda: pool.fetchval(waits))
+            await until(lambda: looking.fetchval(waits))
         found = await reading
+    await looking.close(timeout=5)
 
     assert found == []
 

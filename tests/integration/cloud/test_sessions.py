@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.core.sessions import moves
+from cloudapi.flags import Flag, set_flag
 from cloudapi.queries.sessions import compare_shadows, load_figures
 from cloudapi.sessions import recover
 from cloudapi.tiers import ENTITLEMENTS, Tier
@@ -126,6 +129,35 @@ async def test_concurrent_sessions_cannot_overdraw(start_replica, owner, market)
     assert sorted(answer.status_code for answer in answers) == [202] * 2 + [402] * 8
     assert await balance(replicas[0]) == 0
     assert await owner.fetchval("select count(*) from prediction_session") == 2
+
+
+@pytest.fixture
+async def two(start_replica):
+    return [await start_replica(), await start_replica()]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    has=st.integers(0, 6),
+    wanted=st.lists(st.sampled_from([(SMALL,), (LARGE,), (SMALL, LARGE)]), min_size=1, max_size=7),
+)
+async def test_no_mix_of_requests_at_once_overdraws(two, owner, market, has, wanted):
+    """Sessions of one and two models on two replicas: each is paid whole or not at all, and refused only for want."""
+    account = await owner.fetchval("select account_id from account where tier = 'premium'")
+    now_has = await balance(two[0])
+    if has != now_has:
+        await owner.fetchval(
+            "select credit_move($1, $2, 'correction', $3, null)", account, has - now_has, uuid.uuid4().hex
+        )
+
+    answers = await asyncio.gather(*(ask(two[n % 2], models=models) for n, models in enumerate(wanted)))
+
+    told = [answer.status_code for answer in answers]
+    left = await balance(two[1])
+    assert set(told) <= {202, 402, 409}  # 409: five are under way
+    assert left == has - sum(len(models) for models, status in zip(wanted, told, strict=True) if status == 202) >= 0
+    assert all(left < len(models) for models, status in zip(wanted, told, strict=True) if status == 402)
+    await owner.execute("select session_cancel(account_id, session_id) from prediction_session where ended_at is null")
 
 
 async def test_a_failed_model_gives_its_credit_back_once(replica, market, edge, owner):
@@ -333,6 +365,22 @@ async def test_credits_come_with_the_month_and_the_tier(replica, owner, clock):
     assert await balance(replica) == ENTITLEMENTS[Tier.PRO].credits_per_month
     clock.moment = NOW + timedelta(days=40)
     assert await balance(replica) == 2 * ENTITLEMENTS[Tier.PRO].credits_per_month
+
+
+async def test_the_switch_stops_and_shares_what_is_accepted(replica, market, owner):
+    """On every replica at once, for all or for a share, before anything is booked; what runs goes on."""
+    under_way = (await ask(replica)).json()
+    await set_flag(owner, Flag.SESSIONS, is_on=False)
+    off = await ask(replica)
+    await set_flag(owner, Flag.SESSIONS, is_on=True, share=0)
+    left_out = await ask(replica)
+    await set_flag(owner, Flag.SESSIONS, is_on=True)
+
+    assert (off.status_code, left_out.status_code) == (503, 503)
+    assert "retry-after" in off.headers
+    assert (await replica.get(under_way["links"]["self"], tier=Tier.PREMIUM)).json()["state"] == "QUEUED"
+    assert await balance(replica) == 19
+    assert (await ask(replica)).status_code == 202
 
 
 async def test_off_offers_nothing_and_shadow_charges_nothing(start_replica, market, edge, owner):

@@ -1,7 +1,6 @@
 """How prices are stored: packed and opened again without losing a bit, rolled up, taken, and never seen to change."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -12,7 +11,7 @@ from cloudapi.db import Pool
 from cloudapi.errors import StorageMismatch
 from cloudapi.migrations.runner import migrate
 from cloudapi.queries.edge import count_landed
-from cloudapi.queries.prices import load_price, load_series
+from cloudapi.queries.prices import load_price, load_prices, load_series
 from cloudapi.storage.base import Backend, StorageBackend
 from cloudapi.storage.choice import load_storage
 from cloudapi.tiers import Interval
@@ -256,35 +255,17 @@ async def test_sizes_name_every_part(owner: asyncpg.Connection, storage: Storage
     assert all(size.n_bytes > 0 for size in sizes.values())
 
 
-@pytest.fixture
-async def timescale() -> AsyncIterator[asyncpg.Connection]:
-    dsn = os.environ.get("ODDSD_TEST_TIMESCALE_URL")
-    if dsn is None:
-        pytest.skip("ODDSD_TEST_TIMESCALE_URL names no server with TimescaleDB")
-    server = await asyncpg.connect(dsn)
-    await server.execute("drop database if exists oddsd_test_timescale")
-    await server.execute("create database oddsd_test_timescale")
-    ours = dsn.rsplit("/", 1)[0] + "/oddsd_test_timescale"
-    await asyncio.to_thread(migrate, ours, storage=Backend.TIMESCALE)
-    connection = await asyncpg.connect(ours)
-    yield connection
-    await connection.close(timeout=5)
-    await server.execute("drop database oddsd_test_timescale with (force)")
-    await server.close(timeout=5)
+async def test_prices_of_many_are_one_statement(owner: asyncpg.Connection) -> None:
+    """Twenty-five markets one after the other would be twenty-five ways to the database and back."""
+    await fill_markets(owner, 25)
+    day = await days_ago(owner, 3)
+    await fill_day(owner, day, 25, 4)
+    keys = [f"kalshi:M-{n}" for n in range(25, 0, -1)]
+    asked: list[str] = []
 
+    with owner.query_logger(lambda record: asked.append(record.query)):
+        found = await load_prices(owner, keys, as_of=noon(day) + timedelta(days=1))
 
-async def test_timescale_lands_reads_and_takes_like_native(timescale: asyncpg.Connection) -> None:
-    """Readers and the edge's functions know one set of names; both backends must have all of them."""
-    edge = HandEdge(timescale)
-    await edge.hello()
-    await edge.send([make_quote(fetched_at=NOW - timedelta(days=n)) for n in (40, 3, 0)])
-    storage = await load_storage(timescale, Backend.TIMESCALE)
-
-    found = await timescale.fetch("select * from price_history(1, $1, $2)", NOW - timedelta(days=4), NOW)
-    assert len(found) == 1
-    assert (
-        await timescale.fetchval("select fetched_at from price_as_of(1, $1, $2)", NOW, NOW - timedelta(days=8)) == NOW
-    )
-    assert await timescale.fetchval("select sum(n) from price_1h") == 3
-    assert (await storage.roll_up(), await storage.compact(), await storage.retain(30)) == (0, {}, 1)
-    assert (await count_landed(timescale)).adds_up
+    assert [quote.market_key for quote in found] == keys
+    assert found == [await load_price(owner, key, as_of=noon(day) + timedelta(days=1)) for key in keys]
+    assert len(asked) == 1

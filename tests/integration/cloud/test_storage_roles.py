@@ -13,8 +13,8 @@ from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import KEY, make_one_of_each
 
 SERVICE = {
-    "alembic_version", "applied_functions", "edge_duty", "edge_host", "edge_quarantine", "edge_stream", "edge_view",
-    "worker_run",
+    "alembic_version", "applied_functions", "edge_duty", "edge_host", "edge_quarantine", "edge_standing", "edge_stream",
+    "edge_view", "worker_run",
 }  # fmt: skip
 DELIVERED = {
     "arbitrage", "arbitrage_look", "benchmark_pass", "benchmark_report", "digest", "edge_batch", "insight", "live_event",

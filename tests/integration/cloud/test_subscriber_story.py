@@ -13,12 +13,12 @@ from standardwebhooks import Webhook
 
 from tests.fakes.asgi import serve
 from tests.fakes.groq import GroqServer
+from tests.fakes.receiver import Receiver
 from tests.fakes.session_edge import MODELS, SessionEdge
 from tests.fakes.smtp import mail_server
 from tests.fakes.stripe import FakeStripe
 from tests.integration.cloud.made import KEY, make_market, make_quote
 from tests.integration.cloud.subscribed import PASSWORD, Person, courier, settings_of, until
-from tests.integration.cloud.test_webhooks import Receiver
 
 EMAIL = "eve@example.org"
 

@@ -38,6 +38,7 @@ MATRIX = {
     "/api/v1/insights/ai": ALL,
     "/v1/digests": ALL,
     "/v1/arbitrage": PAID,
+    "/v1/matches": PAID,
     "/v1/signals": PRO,
     "/v1/predictions": PAID,
     "/v1/predictions/{prediction_id:str}": PAID,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from cloudapi.telling import hand_on, tell_account
 from cloudapi.tiers import Tier
 from cloudapi.webhooks import Topic
 from tests.fakes.asgi import serve
+from tests.fakes.receiver import Receiver
 from tests.integration.cloud.conftest import Replica
 from tests.integration.cloud.edge import HandEdge
 from tests.integration.cloud.made import make_insight, make_market
@@ -23,26 +25,6 @@ from tests.integration.cloud.test_api import land
 
 # apprise imports it itself, on a Python that still has it.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
-
-class Receiver:
-    """Somebody's endpoint."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.url = ""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        self.got.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
 
 
 @pytest.fixture
@@ -64,9 +46,9 @@ async def replica(start_replica: Any, settings: dict[str, Any]) -> Replica:
 
 
 @asynccontextmanager
-async def idle_courier(settings: dict[str, Any]) -> AsyncIterator[Courier]:
+async def idle_courier(settings: dict[str, Any], **replaced: Any) -> AsyncIterator[Courier]:
     """A courier whose tasks the test calls itself."""
-    made = Courier(CloudSettings.load(**settings))
+    made = Courier(CloudSettings.load(**settings), **replaced)
     await made.pool
     yield made
     made.pool.terminate()
@@ -106,11 +88,12 @@ async def _delivered(person: Person, made: dict[str, Any]) -> bool:
     return any(one["state"] == "delivered" for one in await messages(person, made))
 
 
-async def tell(replica: Replica, person: Person, ref: str) -> str:
+async def tell(replica: Replica, person: Person, ref: str, **more: str) -> str:
     """Something of this account's own; returns the message's id."""
     async with replica.services.pool.acquire() as connection, connection.transaction():
         for _ in range(2):
-            await tell_account(connection, person.account_id, Topic.SESSION, ref, {"state": "COMPLETED", "ref": ref})
+            data = {"state": "COMPLETED", "ref": ref} | more
+            await tell_account(connection, person.account_id, Topic.SESSION, ref, data)
         return str(
             await connection.fetchval("select message_id from webhook_message where event_ref = $1", f"session:{ref}")
         )
@@ -137,6 +120,47 @@ async def test_a_message_dies_after_its_last_attempt_and_can_be_sent_again(
 
     assert [one["state"] for one in await messages(ann, made)] == ["delivered"]
     assert {headers["webhook-id"] for headers, _ in receiver.got} == {message_id}
+
+
+async def test_three_days_of_retries_by_a_clock_turned_by_hand(
+    replica: Replica, receiver: Receiver, settings: dict[str, Any], owner: asyncpg.Connection
+) -> None:
+    """Nothing is tried before its time, each attempt is signed anew; a weekend without an answer loses the message, not
+    the endpoint; the next one that fails after three days of nothing switches it off.
+    """
+    ann = await make_person(replica, tier=Tier.PRO)
+    made = await listening(ann, receiver, "session")
+    message_id = await tell(replica, ann, "one")
+    receiver.status, passed_s, waits = 503, 0.0, []
+    moment = {"at": datetime.now(UTC)}
+    due = "select extract(epoch from next_at - now())::float8 from webhook_message where message_id = $1"
+    async with idle_courier(settings, now=lambda: moment["at"]) as work:
+        while True:
+            await work.send_webhook(message_id)
+            (message,) = await messages(ann, made)
+            if message["state"] == "dead":
+                break
+            await work.send_webhook(message_id)  # too early
+            wait_s = await owner.fetchval(due, message_id) - passed_s
+            waits.append(wait_s)
+            passed_s += wait_s
+            moment["at"] += timedelta(seconds=wait_s)
+            await owner.execute("update webhook_message set next_at = now()")
+        (endpoint,) = (await ann.ask("GET", "/v1/webhooks")).json()["data"]
+        still_on = endpoint["disabled_at"] is None
+        moment["at"] += timedelta(days=3) - timedelta(seconds=passed_s)
+        await work.send_webhook(await tell(replica, ann, "two"))
+
+    days = timedelta(seconds=passed_s) / timedelta(days=1)
+    assert 2.7 <= days <= 3.0, waits
+    assert waits == sorted(waits)
+    assert len(receiver.got) == len(waits) + 2
+    stamps = [int(headers["webhook-timestamp"]) for headers, _ in receiver.got]
+    assert stamps == sorted(stamps)
+    assert stamps[-2] - stamps[0] == pytest.approx(passed_s, abs=2)
+    assert still_on
+    (endpoint,) = (await ann.ask("GET", "/v1/webhooks")).json()["data"]
+    assert endpoint["disabled_why"] == "nothing arrived for three days"
 
 
 async def test_one_attempt_is_made_by_one_worker(
@@ -223,7 +247,7 @@ async def test_a_strangers_things_are_not_there(replica: Replica, receiver: Rece
     ]
 
     assert [answer.status_code for answer in refused] == [404] * 6
-    assert await messages(eve, made) == []
+    assert (await eve.ask("GET", f"{hook}/messages")).status_code == 404
     assert (await eve.ask("GET", "/v1/webhooks")).json()["data"] == []
     assert len((await ann.ask("GET", "/v1/watchlist")).json()["data"]) == 1
     assert "address" not in channel

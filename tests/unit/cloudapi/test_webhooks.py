@@ -1,5 +1,8 @@
 """Webhooks on paper: what is signed, when it is tried again, when it ends."""
 
+import base64
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +35,19 @@ def test_a_receiver_verifies_with_the_standards_own_library() -> None:
     assert json.loads(body)["type"] == "insight"
     with pytest.raises(Exception, match="No matching signature"):
         Webhook(make_signing_secret()).verify(body, headers_of("msg_1", body, secret, now))
+
+
+def test_a_signature_is_the_one_of_the_standards_document() -> None:
+    """Its own example, not our library's word for it; and the formula written out, for a body with signs of its own."""
+    secret, sent_at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.fromtimestamp(1614265330, UTC)
+    message_id, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", '{"test": 2432232314}'
+    signed = headers_of(message_id, body, secret, sent_at)
+
+    assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    odd = '{"title":"ä \u2028 \\u0000"}'
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = hmac.new(key, f"{message_id}.1614265330.{odd}".encode(), hashlib.sha256).digest()
+    assert headers_of(message_id, odd, secret, sent_at)["webhook-signature"] == f"v1,{base64.b64encode(mac).decode()}"
 
 
 def test_retries_take_three_days_and_then_end() -> None:
