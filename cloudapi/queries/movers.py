@@ -24,10 +24,11 @@ with traded as materialized (
 select market_key, title, traded.mid, coalesce(before.mid, seen.mid) as mid_before, traded.fetched_at
 from traded join market using (market_id)
 left join lateral price_as_of(traded.market_id, $1, $2) as before on true
-left join lateral ( -- met within the hour: its move since then
-    select mid from price_snapshot where market_id = traded.market_id and fetched_at > $1 and mid is not null
+left join lateral ( -- met within the hour: its move since then; not looked for where it was met before
+    select mid from price_snapshot
+    where before.mid is null and market_id = traded.market_id and fetched_at > $1 and mid is not null
     order by fetched_at limit 1
-) as seen on before.mid is null
+) as seen on true
 where coalesce(before.mid, seen.mid) <> traded.mid
 order by abs(traded.mid - coalesce(before.mid, seen.mid)) desc, market_key limit $4
 """
