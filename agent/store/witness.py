@@ -16,6 +16,7 @@ from agent.errors import StoreError
 
 SUFFIX = "-witness"
 _MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_NO_LOG = b"open"  # in the place of a salt
 _SALT = slice(16, 20)  # of the log's header: https://www.sqlite.org/walformat.html
 _MOST_LOGS = 1_000_000  # begun anew in one life of a process; a stranger's salt falls among them one time in 4,000
 
@@ -50,16 +51,28 @@ def _doubt(database: Path, known: int) -> str | None:
 
 
 def dismiss(database: Path) -> None:
-    """Nobody has the file open, or a log may be begun anew. Raises: StoreError."""
+    """Nobody has the file open, or a log may be begun anew. One that cannot go is silenced. Raises: StoreError."""
+    place = _place(database)
     try:
-        _place(database).unlink()
+        place.unlink()
         _settle(database.parent)
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise StoreError(
-            f"store {_place(database)}: {exc.strerror}", advice="see that the disk can be written"
-        ) from exc
+        try:
+            _silence(place)
+        except OSError:
+            raise StoreError(f"store {place}: {exc.strerror}", advice="see that the disk can be written") from exc
+
+
+def _silence(place: Path) -> None:
+    """Let it name no log any more, in the room it has: so it accuses none, and the next start looks the file over."""
+    handle = os.open(place, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(handle, _NO_LOG, 0)
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 def install(database: Path) -> None:
@@ -70,7 +83,7 @@ def install(database: Path) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
-            os.pwrite(handle, b"open" if salt is None else str(salt).encode(), 0)
+            os.pwrite(handle, _NO_LOG if salt is None else str(salt).encode(), 0)
             os.fdatasync(handle)
         finally:
             os.close(handle)

@@ -1,6 +1,7 @@
 """A log of writes that is gone or another's is found out at the start; one that is right is never accused."""
 
 import asyncio
+import errno
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,26 @@ async def test_a_clean_stop_leaves_no_witness(tmp_path, clock):
         assert witness.question(tmp_path / "oddsd.db").unclean
 
     assert not witness.question(tmp_path / "oddsd.db").unclean
+
+
+async def test_a_witness_that_cannot_go_accuses_nobody(tmp_path, clock, monkeypatch):
+    """A disk that refuses to delete: the stop was clean, the log is gone as it should be, and no stream is given up."""
+    gone = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name.endswith(witness.SUFFIX):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        gone(path, missing_ok=missing_ok)
+
+    file = tmp_path / "oddsd.db"
+    async with await Store.open(file, clock=clock) as store:
+        await work(store, 3)
+        monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.undo()
+
+    assert witness.question(file) == witness.Testimony(unclean=True)
+    async with await Store.open(file, clock=clock) as store:
+        assert await streams(store) == [None]
 
 
 async def test_a_log_that_is_gone_is_told_and_the_stream_is_given_up(killed, clock):
