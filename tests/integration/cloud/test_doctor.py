@@ -34,8 +34,15 @@ def looking(edge: HandEdge, *, last_seq: int, acked_seq: int | None) -> lineage.
     return look
 
 
+def session_of(edge: HandEdge) -> PostgresSession:
+    async def dial() -> asyncpg.Connection:
+        raise AssertionError("the doctor needs one connection")
+
+    return PostgresSession(edge.connection, dial)
+
+
 async def verdicts(edge: HandEdge, look: lineage.Look) -> dict[str, Verdict]:
-    return {one.id: one.verdict for one in await lineage.compare(PostgresSession(edge.connection), look)}
+    return {one.id: one.verdict for one in await lineage.compare(session_of(edge), look)}
 
 
 async def test_the_cloud_is_asked_without_a_trace(edge: HandEdge, owner: asyncpg.Connection) -> None:
@@ -83,7 +90,7 @@ async def test_a_cloud_of_another_schema_is_named(edge: HandEdge, owner: asyncpg
         )
 
     look = looking(edge, last_seq=0, acked_seq=None)
-    found = {one.id: one for one in await lineage.compare(PostgresSession(edge.connection), look)}
+    found = {one.id: one for one in await lineage.compare(session_of(edge), look)}
 
     assert found["D19"].verdict is Verdict.FAILED
     assert found["D19"].fix == "update oddsd on this machine"
