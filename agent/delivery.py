@@ -73,13 +73,13 @@ async def sync_now(store: Store, sender: Sender | None, *, held: bool) -> SentNo
     if held:
         async with store.write() as tx:
             released = await outbox.release_held(tx)
-    before, seen = await outbox.load_backlog(store.reader), sender.pulse.n_beats
+    before, seen = await outbox.load_backlog(store.reader), sender.state.n_passes
     sender.hurry()
     store.sealed.set()
     async with asyncio.timeout(SEND_WITHIN_S + 1):
         for _ in range(int(SEND_WITHIN_S / 0.1)):
             now = await outbox.load_backlog(store.reader)
-            failed = sender.state.last_error is not None and sender.pulse.n_beats != seen
+            failed = sender.state.last_error is not None and sender.state.n_passes != seen
             if failed or await outbox.load_n_sendable(store.reader, sender.state.schema_max) == 0:
                 break
             await asyncio.sleep(0.1)

@@ -9,17 +9,16 @@ from collections.abc import Callable
 
 
 class Pulse:
-    """One loop's. `n_beats` counts how often it went round."""
+    """One loop's."""
 
     def __init__(self, name: str, deadline_s: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`deadline_s` is the longest silence that is still healthy; before the first beat nothing is late."""
-        self.name, self.n_beats = name, 0
+        self.name = name
         self._deadline_s, self._monotonic = deadline_s, monotonic
         self._late_at = float("inf")
 
     def beat(self, rest_s: float = 0.0) -> None:
         """Alive; asleep on purpose for the next `rest_s`."""
-        self.n_beats += 1
         self._late_at = self._monotonic() + rest_s + self._deadline_s
 
     def is_late(self) -> bool:

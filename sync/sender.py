@@ -52,6 +52,7 @@ class SenderState(msgspec.Struct):
     skew_s: float | None = None  # server time minus ours, half a round trip uncertain
     last_error: str | None = None
     advice: str | None = None
+    n_passes: int = 0  # how often the loop came to know how it stands
     schema_max: int = SCHEMA_VERSION  # what the cloud takes, as far as it has said
     too_new: str | None = None  # what the cloud is too old for, in words; everything else goes on
 
@@ -284,6 +285,7 @@ class Sender:
 
     def _mark(self, link: Link, *, error: str | None = None, advice: str | None = None) -> None:
         self.pulse.beat()
+        self.state.n_passes += 1
         if link is not self.state.link:
             if link is Link.CONNECTED:
                 log.info("cloud connected", action="cloud_connected")

@@ -106,7 +106,7 @@ async def test_no_number_of_a_market_reaches_a_blind_prompt(store, clock, groq):
 
 def _words(prompt: str) -> str:
     """What was said of the market: the system text, the marker and the dates are ours and the same for all."""
-    return prompt.split("\nDATA-", 1)[1].rsplit("\nDATA-", 1)[0]
+    return prompt.split("\nDATA-", 1)[1].partition("\n")[2].rsplit("\nDATA-", 1)[0]
 
 
 def test_no_blind_experiment_reads_a_sighted_one():
