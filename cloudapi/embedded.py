@@ -7,6 +7,8 @@ every local user. Used by `oddsd-cloud dev`, the demo and the tests. Run as root
 
 import fcntl
 import os
+import subprocess
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -79,9 +81,16 @@ class EmbeddedServer:
         # Where nobody reaps orphans the dead postmaster stays a zombie, which the wheel would take for a live server.
         (server.pgdata / "postmaster.pid").unlink(missing_ok=True)
 
-    def resume(self) -> None:
-        """Start again after `kill()`, at the same address."""
-        self._running().ensure_postgres_running()
+    def resume(self, *, timeout_s: float = 60) -> None:
+        """Start again after `kill()`, at the same address. Raises: TimeoutError while recovery takes longer."""
+        until = time.monotonic() + timeout_s
+        while True:
+            # The wheel gives a start ten seconds and forgets it; recovery on a busy machine goes on and may need more.
+            with suppress(subprocess.TimeoutExpired, AssertionError):
+                return self._running().ensure_postgres_running()
+            if time.monotonic() > until:
+                raise TimeoutError(f"the database in {self.data_dir} has not recovered within {timeout_s} s")
+            time.sleep(0.2)
 
     def set_option(self, name: str, value: str) -> None:
         """Change a server option that a reload applies; it outlives restarts."""

@@ -30,6 +30,8 @@ class EmbeddedPostgres:
         # A killed process loses nothing the system has; only a power cut would, and no test makes one.
         for setting in ("fsync", "full_page_writes"):
             self.server.set_option(setting, "off")
+        # Each database is a copy in the log, and a hard kill replays what no checkpoint has seen: keep that short.
+        self.server.set_option("max_wal_size", "96MB")
         return self
 
     def create_database(self) -> tuple[str, str]:
