@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from cloudapi.behalf import EVERYBODY, SETTING, confine
+from cloudapi.behalf import EVERYBODY, SETTING, PooledConnection, confine
 from cloudapi.settings import CloudSettings
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,7 @@ def make_pool(settings: CloudSettings, *, role: str = "api_rw") -> Pool:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=settings.statement_timeout_s + 1,
         setup=confine,
+        connection_class=PooledConnection,
         server_settings={
             "application_name": "oddsd-cloud",
             "timezone": "UTC",

@@ -71,6 +71,18 @@ async def test_a_connection_given_back_is_nobodys(replica: Replica) -> None:
         assert await pool.fetchval("select count(*) from account") == n_all
 
 
+async def test_a_question_for_nobody_is_one_round_trip(replica: Replica, owner: asyncpg.Connection) -> None:
+    """Nothing was said, so nothing is taken back: the question stays the last thing the connection was asked."""
+    ann = await make_person(replica)
+    last = "select query from pg_stat_activity where pid = $1"
+
+    pid, asked = await replica.services.pool.fetchval("select row(pg_backend_pid(), 'for nobody')")
+    assert asked in await owner.fetchval(last, pid)
+    with on_behalf_of(ann.account_id):
+        pid, asked = await replica.services.pool.fetchval("select row(pg_backend_pid(), 'for Ann')")
+    assert "RESET ALL" in await owner.fetchval(last, pid)
+
+
 async def test_a_login_that_says_nothing_sees_no_account(
     postgres: EmbeddedPostgres, dsns: tuple[str, str], owner: asyncpg.Connection, keys: dict[Tier, str]
 ) -> None:
