@@ -14,10 +14,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -26,8 +28,10 @@ import psutil
 
 from agent.store.db import Store
 from agent.store.sending import StoreOutbox
+from sync.protocol import Transport
 from sync.records import Quote
 from sync.sender import Sender
+from sync.transports.https import HttpsTransport
 from sync.transports.postgres import PostgresTransport
 from tests.factories import make_quote
 from tests.fakes.postgres import EmbeddedPostgres
@@ -35,8 +39,11 @@ from tests.fakes.postgres import EmbeddedPostgres
 TICKS = int(os.environ.get("SYNC_BENCH_TICKS", "12"))
 ROWS = 5_000
 ROUND_TRIPS_MS = (0, 40, 100)
+HTTPS_MS = 40  # by way of the service
 GOAL_RATIO, GOAL_FRESH_S, GOAL_RSS_MB = 0.7, 5.0, 150.0
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=7)
+
+Connect: TypeAlias = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 _COLUMNS = (
     "market_key", "fetched_at", "bid", "ask", "last_price", "mid", "volume_24h", "open_interest", "liquidity_usd",
@@ -60,7 +67,7 @@ class Drained(msgspec.Struct):
 
     took_s: float = 0.0
     fresh_s: float = 0.0  # until a tick sealed in the middle was there
-    highest_rss: int = 0
+    highest_rss: list[int] = msgspec.field(default_factory=lambda: [0] * 4)  # of each quarter of the rows
     server_cpu_s: float = 0.0
 
 
@@ -74,9 +81,11 @@ async def measure() -> dict[str, object]:
             backlog = Path(folder) / "backlog.db"
             await _seal_backlog(backlog)
             lines = {f"{ms}_ms": await _line(server, backlog, ms) for ms in ROUND_TRIPS_MS}
+            lines[f"https_{HTTPS_MS}_ms"] = await _line(server, backlog, HTTPS_MS, over_https=True)
     finally:
         await asyncio.to_thread(server.stop)
-    return {"ticks": TICKS, "rows_per_tick": ROWS, "goal_ratio": GOAL_RATIO, "goal_fresh_s": GOAL_FRESH_S, **lines}
+    goals = {"goal_ratio": GOAL_RATIO, "goal_fresh_s": GOAL_FRESH_S, "goal_rss_mb": GOAL_RSS_MB}
+    return {"ticks": TICKS, "rows_per_tick": ROWS, **goals, **lines}
 
 
 async def _seal_backlog(path: Path) -> None:
@@ -87,19 +96,22 @@ async def _seal_backlog(path: Path) -> None:
         await store.checkpoint()
 
 
-async def _line(server: EmbeddedPostgres, backlog: Path, round_trip_ms: int) -> dict[str, object]:
+async def _line(
+    server: EmbeddedPostgres, backlog: Path, round_trip_ms: int, *, over_https: bool = False
+) -> dict[str, object]:
     owner_dsn, edge_dsn = await asyncio.to_thread(server.create_database)
     edge_bytes = backlog.stat().st_size
     path = Path(shutil.copy(backlog, backlog.with_name(f"{round_trip_ms}.db")))
     owner = await asyncpg.connect(owner_dsn)
     async with (
         await Store.open(path, clock=lambda: datetime.now(UTC)) as store,
-        _slow(owner_dsn, round_trip_ms) as port,
+        _slow(_of_server(owner_dsn), round_trip_ms) as port,
+        _road(owner_dsn, _through(edge_dsn, port), round_trip_ms, over_https=over_https) as (road, name),
     ):
         bare_s, bare_cpu_s = await _bare(owner, _through(owner_dsn, port))
         process = psutil.Process()
         before = process.memory_info().rss
-        ours = await _drain(store, _through(edge_dsn, port), owner, process)
+        ours = await _drain(store, road, owner, process, name)
     table = await owner.fetchval(
         "select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'price_snapshot'::regclass"
     )
@@ -116,8 +128,7 @@ async def _line(server: EmbeddedPostgres, backlog: Path, round_trip_ms: int) -> 
         "server_cpu_ms_per_tick": round(ours.server_cpu_s / (TICKS + 1) * 1000, 1),
         "bare_server_cpu_ms_per_tick": round(bare_cpu_s / TICKS * 1000, 1),
         "fresh_tick_visible_s": round(ours.fresh_s, 2),
-        "rss_mb": round(ours.highest_rss / 1e6, 1),
-        "rss_grew_mb": round((ours.highest_rss - before) / 1e6, 1),
+        "rss_mb": {"before": _mb(before), "highest_by_quarter": [_mb(highest) for highest in ours.highest_rss]},
         "edge_bytes_per_row": round(edge_bytes / n_rows),
         "cloud_bytes_per_row": round(table / n_ours),
     }
@@ -160,28 +171,31 @@ async def _bare(owner: "asyncpg.Connection[asyncpg.Record]", dsn: str) -> tuple[
     return took_s, cpu_s
 
 
+def _mb(n_bytes: int) -> float:
+    return round(n_bytes / 1e6, 1)
+
+
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
 
 
 async def _drain(
-    store: Store, dsn: str, owner: "asyncpg.Connection[asyncpg.Record]", process: psutil.Process
+    store: Store, road: Transport, owner: "asyncpg.Connection[asyncpg.Record]", process: psutil.Process, name: str
 ) -> Drained:
-    """Send all of it, and in the middle a tick of now."""
-    sender = Sender(
-        StoreOutbox(store), PostgresTransport(dsn, host_id="bench"), host_id="bench", boot_id="b", agent_version="0",
-        clock=store.clock,
-    )  # fmt: skip
+    """Send all of it, and in the middle a tick of now. `name`: what the server calls those who work for us."""
+    sender = Sender(StoreOutbox(store), road, host_id="bench", boot_id="b", agent_version="0", clock=store.clock)
     seen, cpu_s, began, fresh_at = Drained(), dict[int, float](), time.perf_counter(), 0.0
-    half = "select coalesce(sum(hi - lo + 1), 0) from edge_batch"
+    landed = "select coalesce(sum(hi - lo + 1), 0) from edge_batch"
     draining = asyncio.create_task(sender.drain())
     while not draining.done():
-        seen.highest_rss = max(seen.highest_rss, process.memory_info().rss)
-        for (pid,) in await owner.fetch(_BACKENDS, "oddsd/bench"):
+        n_landed = await owner.fetchval(landed)
+        quarter = min(3, int(n_landed * 4 / (TICKS * ROWS)))
+        seen.highest_rss[quarter] = max(seen.highest_rss[quarter], process.memory_info().rss)
+        for (pid,) in await owner.fetch(_BACKENDS, name):
             with suppress(psutil.NoSuchProcess):
                 cpu_s[pid] = _cpu_s(psutil.Process(pid))
-        if not fresh_at and await owner.fetchval(half) >= TICKS * ROWS // 2:
+        if not fresh_at and n_landed >= TICKS * ROWS // 2:
             now = datetime.now(UTC)
             tick = [msgspec.structs.replace(quote, fetched_at=now) for quote in _tick(TICKS, ROWS - 1)]
             async with store.write() as tx:
@@ -204,10 +218,32 @@ def _through(dsn: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def _slow(dsn: str, round_trip_ms: int) -> AsyncIterator[int]:
-    """A TCP port in front of the server's socket that holds each piece back for half the round trip, both ways."""
+async def _road(
+    owner_dsn: str, edge_dsn: str, round_trip_ms: int, *, over_https: bool
+) -> AsyncIterator[tuple[Transport, str]]:
+    """Straight to the database, or by way of the service in a process of its own."""
+    if not over_https:
+        yield PostgresTransport(edge_dsn, host_id="bench"), "oddsd/bench"
+        return
+    # Here, and so for the last line alone: it brings half a service along, and memory is measured.
+    from tests.bench.cloud.processes import pro_key, served
+
+    key = await pro_key(owner_dsn, "ingest")
+    async with served("ours", dsn=owner_dsn) as (service, _):
+        way = partial(asyncio.open_connection, "127.0.0.1", service)
+        async with _slow(way, round_trip_ms) as port:
+            yield HttpsTransport(f"http://127.0.0.1:{port}", key, host_id="bench"), "oddsd-cloud"
+
+
+def _of_server(dsn: str) -> Connect:
+    """Connections to the server's socket."""
     query = parse_qs(urlsplit(dsn).query)
-    socket_path = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+    return partial(asyncio.open_unix_connection, f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
+
+
+@asynccontextmanager
+async def _slow(connect: Connect, round_trip_ms: int) -> AsyncIterator[int]:
+    """A TCP port in front of a server that holds each piece back for half the round trip, both ways."""
     half_s, tasks = round_trip_ms / 2000, set[asyncio.Task[None]]()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -234,7 +270,7 @@ async def _slow(dsn: str, round_trip_ms: int) -> AsyncIterator[int]:
                 writer.close()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up, down = await asyncio.open_unix_connection(socket_path)
+        up, down = await connect()
         for one in (carry(reader, down), carry(up, writer)):
             task = asyncio.create_task(one)
             tasks.add(task)

@@ -59,11 +59,11 @@ async def load(
     return found | {"answers_per_cpu_s": round(found["answers"] / work_s)}
 
 
-async def pro_key(dsn: str) -> str:
-    """A key that may read everything."""
+async def pro_key(dsn: str, scope: str = "read") -> str:
+    """A key that may read everything, or deliver."""
     made = make_key(secrets.token_bytes(N_RANDOM_BYTES))
     connection = await asyncpg.connect(dsn)
-    await save_key(connection, key=made, name="bench", tier=Tier.PRO)
+    await save_key(connection, key=made, name="bench", tier=Tier.PRO, scopes=(scope,))
     await connection.close()
     return made
 
