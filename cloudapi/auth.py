@@ -1,7 +1,8 @@
 """Who is asking: key, access token or browser session to account, for every route that does not say `public`.
 
 Law: deny by default; a malformed key is refused by its checksum without a look-up; the tier comes from the account's
-row, at most 30 s old, and whatever ends (a key, a login, a tier) is dropped as soon as the database says so. Strangers
+row, at most 30 s old, and whatever ends (a key, a login, a tier) is dropped as soon as the database says so, and on the
+replica where its owner ended it before he is answered. Strangers
 are counted by address before anything is looked up, callers by account and key afterwards. A browser's session opens
 nothing for other sites' pages: what is not a plain read must come from our own.
 
@@ -21,7 +22,7 @@ from urllib.parse import parse_qs
 import msgspec
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloudapi import problems
 from cloudapi.behalf import on_behalf_of
@@ -102,6 +103,11 @@ class KeyRing:
     def forget(self) -> None:
         """Somebody's rights changed: ask again for all."""
         self._known.clear()
+        self._n_forgotten += 1
+
+    def forget_account(self, account_id: uuid.UUID) -> None:
+        """It may have changed what it may do, here and now: ask again for its own."""
+        self._known = {secret: known for secret, known in self._known.items() if known[1].account_id != account_id}
         self._n_forgotten += 1
 
     async def _remember(self, secret: str, load: Callable[[str], Awaitable[Caller]]) -> Caller:
@@ -185,8 +191,20 @@ class AuthMiddleware(ASGIMiddleware):
             return
         # An edge delivers what is nobody's; its account owns nothing there.
         owner = None if opt.get("public", False) or opt.get("scope") == "ingest" else scope["user"].account_id
+        if owner is not None and not _is_plain_read(scope):
+            send = self._forgetting(owner, send)
         with on_behalf_of(owner):
             await next_app(scope, receive, send)
+
+    def _forgetting(self, account_id: uuid.UUID, send: Send) -> Send:
+        """Whoever has signed out is out when he reads it: the database's word takes a moment longer."""
+
+        async def forget(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._ring.forget_account(account_id)
+            await send(message)
+
+        return forget
 
     async def _find(self, scope: Scope, headers: dict[bytes, bytes], opt: dict[str, Any]) -> Caller:
         secret = _credentials(scope, headers, self._cookie)
@@ -247,10 +265,13 @@ def _credentials(scope: Scope, headers: dict[bytes, bytes], cookie: str) -> str 
     )
     if not session.startswith(SESSION_MARK):
         return None
-    is_plain_read = scope["type"] == ScopeType.HTTP and scope["method"] in SAFE_METHODS
-    if not is_plain_read and not _is_from_here(headers):
+    if not _is_plain_read(scope) and not _is_from_here(headers):
         raise NotAllowed("A browser's session works from our own pages only; elsewhere use a key.")
     return session
+
+
+def _is_plain_read(scope: Scope) -> bool:
+    return scope["type"] == ScopeType.HTTP and scope["method"] in SAFE_METHODS
 
 
 def bearer_of(headers: dict[bytes, bytes]) -> str | None:
