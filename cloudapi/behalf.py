@@ -3,9 +3,9 @@
 Law: while a subscriber's request is worked on, every connection it takes sees the rows of that account alone, whatever
 the query says (row-level security, `roles.sql`). Answers made for everybody, and the service's own work (looking up a
 key, a login, Stripe's events), are asked on nobody's behalf; a login without a word about it sees no account at all.
-The word is taken back when the connection goes back to the pool, by the driver's own `RESET ALL`. Where no word was said
-nothing is taken back: nobody leaves anything else behind on a connection of the pool (who listens or holds a lock beyond
-a transaction has a connection of his own), and a reader's question is one round trip instead of two.
+The word is taken back when the connection goes back to the pool, by the driver's own `RESET ALL`. Where no word was
+said nothing is taken back: nobody leaves anything else behind on a connection of the pool (who listens or holds a lock
+beyond a transaction has a connection of his own), and a reader's question is one round trip instead of two.
 """
 
 import uuid
@@ -53,7 +53,7 @@ class PooledConnection(DriverConnection):
         """What the driver runs when the connection goes back."""
         return super().get_reset_query() if self._is_confined else ""
 
-    async def reset(self, *, timeout: float | None = None) -> None:
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own word
         """Called by the pool, which closes the connection if this fails."""
         await super().reset(timeout=timeout)
         self._is_confined = False

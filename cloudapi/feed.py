@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from cloudapi.db import AWAY, Pool
+from cloudapi.patience import Patience
 from cloudapi.queries import events
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Listener:
         self._topics = topics
         self._queue: deque[Event] = deque(maxlen=BACKLOG)
         self._wake = asyncio.Event()
+        self._patience = Patience(self._wake.set)
         self.is_over = False
 
     def put(self, event: Event) -> None:
@@ -63,6 +65,10 @@ class Listener:
         self._queue.append(event)
         self._wake.set()
 
+    def close(self) -> None:
+        """Nobody takes any more."""
+        self._patience.close()
+
     def end(self) -> None:
         """Nothing more will come."""
         self.is_over = True
@@ -71,11 +77,9 @@ class Listener:
     async def take(self, timeout_s: float) -> list[Event]:
         """Everything that waits, in order; empty after `timeout_s` or at the end."""
         if not self._queue and not self.is_over:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                return []
+            self._patience.begin(timeout_s)
+            await self._wake.wait()
+            self._patience.end()
         self._wake.clear()
         if self.is_over:
             self._wake.set()
@@ -129,6 +133,7 @@ class Feed:
 
     def leave(self, listener: Listener) -> None:
         """Stop listening."""
+        listener.close()
         self._listeners.remove(listener)
         self._n_of[listener.account_id] -= 1
         if not self._n_of[listener.account_id]:

@@ -8,6 +8,7 @@ that takes nothing for 20 s is let go.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ from litestar.types import Receive, Scope, Send
 from cloudapi.auth import STILL, Caller
 from cloudapi.errors import ApiError, Forbidden, Invalid, RateLimited
 from cloudapi.feed import Event, Feed, Listener
+from cloudapi.patience import Patience
 from cloudapi.places import Place, Places
 from cloudapi.queries import logins
 from cloudapi.routes.shapes import FAILURES, TIERED
@@ -95,11 +97,11 @@ class EventStream(Response[bytes]):
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         gone = asyncio.create_task(_end_when_gone(receive, self._listener), name="live hang-up")
         try:
-            async with asyncio.timeout(None) as deadline:
+            async with _patient() as patience:
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await _push(send, deadline, f"retry: {RETRY_MS}\n\n".encode())
+                await _push(send, patience, f"retry: {RETRY_MS}\n\n".encode())
                 async for events in tell(self._listener, self._feed, self._still):
-                    await _push(send, deadline, b"".join(event.sse for event in events) or HEARTBEAT)
+                    await _push(send, patience, b"".join(event.sse for event in events) or HEARTBEAT)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             pass  # the client takes nothing: the connection goes with the server's own deadline
@@ -108,10 +110,22 @@ class EventStream(Response[bytes]):
             await _leave(self._seat, self._feed, self._places)
 
 
-async def _push(send: Send, deadline: asyncio.Timeout, body: bytes) -> None:
-    deadline.reschedule(asyncio.get_running_loop().time() + SEND_DEADLINE_S)
+@asynccontextmanager
+async def _patient() -> AsyncIterator[Patience]:
+    """What is begun inside has its time. Raises: TimeoutError."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as scope:
+        patience = Patience(lambda: scope.reschedule(loop.time()))
+        try:
+            yield patience
+        finally:
+            patience.close()
+
+
+async def _push(send: Send, patience: Patience, body: bytes) -> None:
+    patience.begin(SEND_DEADLINE_S)
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    deadline.reschedule(None)
+    patience.end()
 
 
 async def _end_when_gone(receive: Receive, listener: Listener) -> None:
@@ -198,12 +212,14 @@ async def listen_socket(
 async def _talk(socket: WebSocket[Caller, Any, Any], services: Services, seat: Seat) -> None:
     gone = asyncio.create_task(_end_when_socket_gone(socket, seat.listener), name="live hang-up")
     try:
-        async for events in tell(seat.listener, services.feed, socket.scope["state"].get(STILL)):
-            for text in [event.text for event in events] or ['{"event":"heartbeat"}']:
-                async with asyncio.timeout(SEND_DEADLINE_S):
+        async with _patient() as patience:
+            async for events in tell(seat.listener, services.feed, socket.scope["state"].get(STILL)):
+                for text in [event.text for event in events] or ['{"event":"heartbeat"}']:
+                    patience.begin(SEND_DEADLINE_S)
                     await socket.send_data(text)
-        if not gone.done():
-            await socket.close(code=1001)
+                    patience.end()
+            if not gone.done():
+                await socket.close(code=1001)
     finally:
         gone.cancel()
 
