@@ -60,11 +60,17 @@ class JobSettings(BaseModel):
     @field_validator("heartbeat_url")
     @classmethod
     def _address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ValueError("not a web address")
+        if value is not None and not _is_web_address(value.get_secret_value()):
+            raise ValueError("not a web address")
         return value
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half a bracket
+        return False
 
 
 def _names(field: str, *plain: str) -> AliasChoices:
@@ -239,8 +245,7 @@ class Settings(BaseSettings):
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_web_address(value):
             raise ValueError(f"not a web address: {value!r}")
         return value.rstrip("/")
 

@@ -1,6 +1,6 @@
 """What every command shares: its options, settings with their faults in words, one sentence and a code for errors.
 
-Exit codes: 0 done · 1 once: partial, status --json: none · 2 once: failed · 3 not running · 64 usage ·
+Exit codes: 0 done · 1 once: partial · 2 once: failed · 3 not running · 4 unknown · 64 usage · 65 not a record ·
 66 no such file · 69 refused · 70 bug · 74 storage · 75 already running · 77 permission · 78 configuration.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported when a command needs them: `status` must be on the
     from agent.desk.base import Ask
     from agent.settings import Settings
 
-EXIT_PARTIAL, EXIT_FAILED, EXIT_NO_FILE = 1, 2, 66
+EXIT_PARTIAL, EXIT_FAILED, EXIT_NO_FILE, EXIT_IO = 1, 2, 66, 74
 
 T = TypeVar("T")
 

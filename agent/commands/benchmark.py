@@ -10,6 +10,7 @@ import rich_click as click
 
 from agent.commands.base import (
     EXIT_FAILED,
+    EXIT_IO,
     EXIT_PARTIAL,
     config_option,
     configure_log,
@@ -139,7 +140,12 @@ def export(kind: str, output: Path | None, experiment: str | None, config: Path 
     if kind == "parquet" and output is None:
         fail("parquet is not for a terminal", advice="name a file: --output benchmark.parquet", code=64)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}[kind]
-    n = write(_export_rows(_settings(config, data_dir), experiment), output)
+    try:
+        n = write(_export_rows(_settings(config, data_dir), experiment), output)
+    except OSError as exc:
+        if output is None:
+            raise  # a pipe whose reader has seen enough: cli.py ends it
+        fail(f"{output}: {exc.strerror}", advice="name a file in a folder you may write to", code=EXIT_IO)
     if output is not None:
         print(f"{n} predictions in {output}")
 

@@ -9,7 +9,16 @@ from typing import Any, Literal
 import msgspec
 import rich_click as click
 
-from agent.commands.base import EXIT_PARTIAL, asked, config_option, configure_log, json_option, settings_from
+from agent.commands.base import (
+    EXIT_IO,
+    EXIT_PARTIAL,
+    asked,
+    config_option,
+    configure_log,
+    fail,
+    json_option,
+    settings_from,
+)
 from agent.errors import NotRunning
 
 ARTIFACTS_AT_ONCE = 10  # markets per question: an answer stays far below the socket's limit
@@ -34,7 +43,11 @@ def _run(name: Literal["daily", "batch"], words: str) -> click.Command:
     def command(*, debug_artifacts: Path | None, config: Path | None, as_json: bool, **wish: Any) -> None:
         summary = _predicted(config, kind=name, **wish)
         if debug_artifacts is not None:
-            _write_artifacts(config, summary, debug_artifacts)
+            try:
+                _write_artifacts(config, summary, debug_artifacts)
+            except OSError as exc:
+                words = "the forecasts are kept: name a folder you may write to and run it again, it asks nothing twice"
+                fail(f"{debug_artifacts}: {exc.strerror}", advice=words, code=EXIT_IO)
         print(msgspec.json.encode(summary).decode() if as_json else _rendered(summary))
         raise SystemExit(0 if summary["state"] == "ok" else EXIT_PARTIAL)
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import msgspec
 import rich_click as click
 
-from agent.commands.base import asked, config_option, fail, json_option
+from agent.commands.base import EXIT_IO, asked, config_option, fail, json_option
 
 EXIT_BROKEN = 1
 HASH_CHARS = 64
@@ -84,8 +84,11 @@ def export(first: int, output: Path | None, config: Path | None) -> None:
     if output is None:
         _write(sys.stdout.buffer, first, config)
         return
-    with output.open("wb") as stream:
-        _write(stream, first, config)
+    try:
+        with output.open("wb") as stream:
+            _write(stream, first, config)
+    except OSError as exc:
+        fail(f"{output}: {exc.strerror}", advice="name a file in a folder you may write to", code=EXIT_IO)
 
 
 def _write(stream: BinaryIO, first: int, config: Path | None) -> None:

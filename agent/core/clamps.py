@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from agent.core.fees import Fees
-from agent.core.market import complement, spread
+from agent.core.market import complement, next_end, spread
 from sync.records import Market, MarketStatus, Position, Quote, Recommendation, TimeSensitivity, Venue
 
 ACTIONABLE_ABOVE = 60  # percent of confidence, as the requirement says
@@ -114,11 +114,10 @@ def _fee(price: float, situation: Situation, limits: Limits) -> float:
     return limits.fee_allowance if told is None else float(told)
 
 
-def expiry(sensitivity: TimeSensitivity, created_at: datetime, close_time: datetime | None) -> datetime:
+def expiry(sensitivity: TimeSensitivity, created_at: datetime, market: Market) -> datetime:
     """When an insight stops being worth reading: its own lifetime, or the market's end if that comes first."""
-    end = created_at + _LIFETIMES[sensitivity]
-    # A nominal close in the past says nothing: Polymarket trades on beyond it.
-    return end if close_time is None or close_time <= created_at else min(end, close_time)
+    lived, ends = created_at + _LIFETIMES[sensitivity], next_end(market, created_at)
+    return lived if ends is None else min(lived, ends)
 
 
 def _objections(situation: Situation, limits: Limits) -> list[str]:
@@ -131,11 +130,10 @@ def _status_objection(situation: Situation, limits: Limits) -> str | None:
     market = situation.market
     if market.status is not MarketStatus.OPEN:
         return f"the market is {market.status}"
-    if market.close_time is None:
+    ends = next_end(market, situation.now)
+    if ends is None or ends - situation.now >= limits.min_time_left:
         return None
-    left = market.close_time - situation.now
-    minutes = limits.min_time_left.total_seconds() / 60
-    return f"less than {minutes:g} minutes to close" if timedelta(0) < left < limits.min_time_left else None
+    return f"less than {limits.min_time_left.total_seconds() / 60:g} minutes to its stated end"
 
 
 def _book_objection(quote: Quote | None, limits: Limits) -> str | None:
@@ -161,11 +159,14 @@ def _liquidity_objection(situation: Situation, limits: Limits) -> str | None:
     quote = situation.quote
     if quote is None:
         return None  # the book's own objection says it
-    if situation.market.venue is Venue.POLYMARKET and (quote.liquidity_usd or 0.0) < limits.min_liquidity_usd:
-        return f"less than ${limits.min_liquidity_usd:,.0f} rests in the book"
-    if (quote.volume_24h or 0.0) < limits.min_volume:
-        return f"less than {limits.min_volume:g} traded in a day"
-    return None
+    if situation.market.venue is Venue.POLYMARKET:
+        if quote.liquidity_usd is None:
+            return "nobody told how much rests in the book"
+        if quote.liquidity_usd < limits.min_liquidity_usd:
+            return f"less than ${limits.min_liquidity_usd:,.0f} rests in the book"
+    if quote.volume_24h is None:
+        return "nobody told how much was traded in a day"
+    return f"less than {limits.min_volume:g} traded in a day" if quote.volume_24h < limits.min_volume else None
 
 
 def _position(wanted: Position, situation: Situation, limits: Limits) -> tuple[Position, str | None]:

@@ -54,6 +54,12 @@ def end_time(market: Market) -> datetime | None:
     return min((end for end in (market.expected_time, market.close_time) if end is not None), default=None)
 
 
+def next_end(market: Market, now: datetime) -> datetime | None:
+    """The nearer of its two ends that lies ahead: one that has passed says nothing, a market may trade on beyond it."""
+    ends = (market.expected_time, market.close_time)
+    return min((end for end in ends if end is not None and end > now), default=None)
+
+
 def resolution_from_value(value: float) -> Resolution:
     """What a settled YES contract paid, as a word: anything between 0 and 1 is a refund or a partial payment."""
     if value >= 1.0:

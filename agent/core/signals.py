@@ -13,14 +13,13 @@ from typing import Final
 
 from agent.core.ensemble import START_WEIGHT, blend
 from agent.core.fees import Fees
-from agent.core.movement import fault_of_sides
+from agent.core.movement import END_MARGIN, fault_of_sides
 from sync.records import Evidence, Position, Prediction, Signal, SignalKind, TrackRecord
 
 MIN_EDGE: Final = 0.05  # beyond cost, per contract: forecasts and prices differ by less all day
 MIN_CONFIDENCE: Final = 70  # percent: that in 24 h the mid lies on the predicted side
 MAX_AGE: Final = timedelta(hours=24)  # of a forecast that disagrees: the price has seen a day's news, it has not
 LIFETIME: Final = timedelta(hours=24)
-END_MARGIN: Final = timedelta(hours=1)  # nearer to the end the price is the answer arriving
 
 RECENT, BEFORE = timedelta(hours=6), timedelta(hours=24)  # the two stretches whose speeds are compared end here
 MIN_RECENT_MOVE: Final = 0.06  # in the recent stretch: two standard deviations of a mid-priced market a month out

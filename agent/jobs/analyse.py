@@ -15,6 +15,7 @@ import uuid_utils
 from agent.core.clamps import Situation, Verdict, clamp, edge, expiry
 from agent.core.instants import to_the_ms
 from agent.core.selection import Question, Thresholds
+from agent.core.signals import MAX_AGE
 from agent.errors import AnalysisError
 from agent.jobs.context import Job, RunContext, Unit
 from agent.jobs.fees import FeeBook
@@ -124,7 +125,7 @@ async def _analysed(store: Store, gateway: Gateway, pattern: Pattern, run_id: st
     if market is None:
         raise AnalysisError(f"analysis of {key}: the market is not in the store")
     quote = (await load_latest_quotes(store.reader, [key])).get(key)
-    forecast = (await load_blind_forecasts(store.reader, [key])).get(key)
+    forecast = (await load_blind_forecasts(store.reader, [key], since=now - MAX_AGE)).get(key)
     terms = (await FeeBook(store, {}).load([market], now)).get(key)
     seen_at = (await load_seen_at(store.reader, [key])).get(key)
     situation = Situation(market=market, quote=quote, seen_at=seen_at, now=now, forecast=forecast, fees=terms)
@@ -182,7 +183,7 @@ def _insight(reply: Reply[AnalysisReply], pattern: Pattern, situation: Situation
         prompt_version=reply.prompt_version,
         cost_usd=reply.cost_usd,
         created_at=situation.now,
-        expires_at=expiry(verdict.sensitivity, situation.now, situation.market.close_time),
+        expires_at=expiry(verdict.sensitivity, situation.now, situation.market),
         clamps=verdict.clamps,
         bid=None if quote is None else quote.bid,
         ask=None if quote is None else quote.ask,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice, takewhile
 
 import structlog
@@ -47,6 +48,8 @@ def due(spec: JobSpec, last: datetime | None, now: datetime) -> Due:
     """
     if last is None:
         return Due(run=_passed(spec.schedule, None, now)) if spec.missed == "latest" else Due()
+    if _first_after(spec.schedule, last) > now:
+        return Due()
     slots = _passed(spec.schedule, last, now)
     if spec.missed == "latest":
         return Due(run=slots[-1:], missed=slots[:-1])
@@ -55,6 +58,11 @@ def due(spec: JobSpec, last: datetime | None, now: datetime) -> Due:
     if spec.missed == "none":
         run = run[-1:]
     return Due(run=run, missed=slots[: len(slots) - len(run)])
+
+
+@lru_cache(maxsize=256)  # a weekly schedule is a walk of milliseconds, and each look asks the same
+def _first_after(schedule: str, moment: datetime) -> datetime:
+    return next(CronSim(schedule, moment))
 
 
 def _passed(schedule: str, after: datetime | None, until: datetime) -> tuple[datetime, ...]:
@@ -123,9 +131,12 @@ class JobClock:
         return {spec.name: self._next(spec, now) for spec in self._specs}
 
     def _next(self, spec: JobSpec, now: datetime) -> datetime:
-        late, last = self._late[spec.name], self._last.get(spec.name)
-        after = now - late if last is None else max(now - late, min(last, now))  # what is dealt with is not next
-        return next(CronSim(spec.schedule, after)) + late
+        late = self._late[spec.name]
+        last = min(self._last.get(spec.name, now - late), now)
+        first = _first_after(spec.schedule, last)  # what is dealt with is not next
+        if first <= now - late:  # owed and not begun: a pause, or a run under way
+            first = next(CronSim(spec.schedule, now - late))
+        return first + late
 
     def _draw(self, spec: JobSpec) -> timedelta:
         return timedelta(milliseconds=round(self._runner.jitter() * spec.jitter_s * 1000))

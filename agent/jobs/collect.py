@@ -59,11 +59,12 @@ def collect_job(
         )
         for outcome in outcomes:
             counts = outcome.value or {}
-            for reason in (outcome.error, counts.pop("failure", None), counts.pop("drift", None)):
+            for reason in (counts.pop("failure", None), counts.pop("drift", None)):
                 if reason:
                     ctx.partial(reason)
             ctx.count(**counts)
-        found = await ctx.step(f"detect:{slot.isoformat()}", lambda: detect(store, detectors, ctx.now, guard))
+        since = min(slot, ctx.now)  # a run begun again has pages that its first attempt stored
+        found = await ctx.step(f"detect:{slot.isoformat()}", lambda: detect(store, detectors, ctx.now, guard, since))
         ctx.count(patterns=found)
 
     return collect
@@ -180,11 +181,21 @@ def _in_words(drift: Drift) -> str | None:
     return ", ".join(filter(None, [drift.shrunk, not_stored, *drift.reasons[:REASONS_SAID], more]))
 
 
-async def detect(store: Store, detectors: Sequence[Detector], now: datetime, guard: Guard | None = None) -> Unit:
-    """Let the detectors look at what this cycle touched, some whole events at a time; keep what was not said lately."""
+async def detect(
+    store: Store,
+    detectors: Sequence[Detector],
+    now: datetime,
+    guard: Guard | None = None,
+    since: datetime | None = None,
+) -> Unit:
+    """Let the detectors look at what this cycle touched, some whole events at a time; keep what was not said lately.
+
+    Args:
+        since: when the cycle began; None: now.
+    """
     said = await load_recent_scores(store.reader, now - QUIET)
     patterns, pairs = list[Pattern](), await _pairs(store)
-    for market_ids in await load_boards(store.reader, touched_since=now, at_most=BOARD_MARKETS):
+    for market_ids in await load_boards(store.reader, touched_since=since or now, at_most=BOARD_MARKETS):
         quotes = await load_history(store.reader, now - LOOK_BACK, market_ids)
         markets = await load_markets(store.reader, quotes)
         histories = [History(markets[key], history) for key, history in quotes.items()]

@@ -19,6 +19,8 @@ from agent.store.tx import Reader, Row, Tx
 Trigger = Literal["timer", "hand", "once", "recovery"]
 RunState = Literal["running", "ok", "partial", "failed", "missed"]
 
+PRUNED_AT_ONCE = 20  # runs of one transaction: some hundred kept results, and the writer is free again
+
 _FIRST_LOOK = "first_look:"  # and the job's name
 
 ASKED_BY_A_PERSON: tuple[Trigger, ...] = ("hand", "once")
@@ -238,12 +240,13 @@ async def load_kept(reader: Reader, run_id: str) -> list[Kept]:
 
 
 async def prune(tx: Tx, *, older_than: timedelta, now: datetime) -> int:
-    """Delete old runs with their kept results; returns how many runs went.
+    """Delete some old runs with their kept results; returns how many runs went, 0 once none is left.
 
     The newest slot of each job's timer stays whatever its age: without it a job would look like one that never ran.
     """
     return await tx.execute(
-        "DELETE FROM job_runs WHERE started_at < ? AND state <> 'running' AND slot IS NOT"
-        " (SELECT max(slot) FROM job_runs newest WHERE newest.job = job_runs.job AND newest.trigger = 'timer')",
-        (to_ms(now - older_than),),
+        "DELETE FROM job_runs WHERE run_id IN (SELECT run_id FROM job_runs r"
+        " WHERE started_at < ? AND state <> 'running' AND slot IS NOT"
+        " (SELECT max(slot) FROM job_runs newest WHERE newest.job = r.job AND newest.trigger = 'timer') LIMIT ?)",
+        (to_ms(now - older_than), PRUNED_AT_ONCE),
     )

@@ -75,8 +75,8 @@ def catalogue_job(store: Store, venues: Sequence[VenueClient], details: Mapping[
         )
         for outcome in outcomes:
             counts = outcome.value or {}
-            for reason in (outcome.error, *(counts.pop(name, None) for name in ("failure", "drift", "closed_failure"))):
-                if reason:
+            for name in ("failure", "drift", "closed_failure"):
+                if reason := counts.pop(name, None):
                     ctx.partial(reason)
             ctx.count(**counts)
 

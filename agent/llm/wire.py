@@ -5,7 +5,7 @@ nothing of the SDK's types leaves this file; an answer is not trusted to be one 
 imported on the first call only: the SDK takes half a second and thirty megabytes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
@@ -69,7 +69,7 @@ def _faults_named() -> Iterator[None]:
         sent = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
         message = f"connection failed: {exc.__cause__ or exc}"
         raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=sent)) from exc
-    except groq.GroqError as exc:
+    except (groq.GroqError, ValueError) as exc:  # the SDK lets out what decoding a broken body raises
         message = f"the answer cannot be read: {exc}"
         raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=True)) from exc
 
@@ -99,14 +99,15 @@ def _raw_reply(completion: object, headers: Mapping[str, str]) -> RawReply:
         # A proxy's page: the SDK hands over the plain text.
         message = f"200 without JSON: {str(completion)[:80]!r}"
         raise CallFailed(Fault(kind=FaultKind.TRANSIENT, message=message, charged=True))
-    choices: Sequence[Any] = completion.choices or []
-    content = choices[0].message.content if choices else None
+    choices: Any = completion.choices
+    first = choices[0] if isinstance(choices, list) and choices else None
+    content = getattr(getattr(first, "message", None), "content", None)
     if not isinstance(content, str):
         message = "an answer without text"
         raise CallFailed(Fault(kind=FaultKind.BAD_JSON, message=message, charged=True))
     return RawReply(
         text=content,
-        finish_reason=str(choices[0].finish_reason),
+        finish_reason=str(getattr(first, "finish_reason", None)),
         usage=_usage(completion.usage),
         headers=headers,
     )

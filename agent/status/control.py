@@ -130,7 +130,8 @@ class ControlServer:
         except OddsdError as exc:
             return _refusal(str(exc), exc.advice)
         except TimeoutError:
-            return _refusal(f"{name} was not done within {self._deadline_s:g} s", "look at the status, try again")
+            limit = "in time" if name in self._long else f"within {self._deadline_s:g} s"
+            return _refusal(f"{name} was not done {limit}", "look at the status, try again")
         except Exception as exc:
             log.exception("a verb failed", action="verb_failed", verb=name)
             return _refusal(f"{name}: {type(exc).__name__}: {exc}", "this is a bug; the daemon's log has the traceback")

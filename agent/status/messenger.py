@@ -29,10 +29,13 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 async def send(message: Message, *, within_s: float) -> str | None:
     """Send it; returns why it was not taken, in words that go after "the target"."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", _MODULE,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", _MODULE,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError as exc:  # no memory, no process, no file left
+        return f"could not be asked: {exc.strerror}"
     try:
         async with asyncio.timeout(within_s):
             said, _ = await process.communicate(msgspec.json.encode(message))

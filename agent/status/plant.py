@@ -23,7 +23,7 @@ SKEW_DEGRADED_S, SKEW_CRITICAL_S = 2.0, 60.0
 # Below half a gigabyte a day's growth of the file and its backup copy no longer fit; with 64 MB the next commits fail.
 DISK_DEGRADED_BYTES, DISK_CRITICAL_BYTES = 512 * 10**6, 64 * 10**6
 EVENTS_ON_SCREEN = 3  # the newest; `--json` and the store have more
-# Fed every 30 s of systemd's 90: two feeds missing means a loop is past its own deadline.
+# Fed every few seconds of systemd's 90: a minute without means that a loop is past its own deadline.
 WATCHDOG_DEGRADED = timedelta(seconds=60)
 
 

@@ -93,7 +93,9 @@ class Teller:
         """Tell what is due now; returns how many notices went. Raises: AlertFailed, StoreError."""
         now = self._clock()
         told = notices(await load_unsettled(self._store.reader, ended_since=now - SETTLE), self._manners, now)
-        if not told:
+        if not told:  # nothing is owed to a target that failed
+            self._n_failures = 0
+            self._live = AlertsLive(n_targets=len(self._urls), last_told_at=self._live.last_told_at)
             return 0
         faults = [fault for url in self._urls if (fault := await self._send(url, told, now)) is not None]
         everywhere = [one for one in told if all(_key(one) in taken for taken in self._taken.values())]

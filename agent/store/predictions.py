@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import msgspec
 import uuid_utils
@@ -108,12 +109,13 @@ async def load_record(reader: Reader, *, after_seq: int = 0, limit: int = 10_000
     return [_decode(row["body"]) for row in rows]
 
 
-async def load_blind_forecasts(reader: Reader, keys: Iterable[str]) -> dict[str, float]:
-    """The newest price-blind model forecast of each market that has one."""
+async def load_blind_forecasts(reader: Reader, keys: Iterable[str], *, since: datetime) -> dict[str, float]:
+    """The newest price-blind model forecast of each market that has one not made before `since`."""
     rows = await reader.fetch(
         "SELECT m.market_key, p.body FROM predictions p JOIN markets m ON m.id = p.market_id"
-        " WHERE m.market_key IN (SELECT value FROM json_each(?)) AND p.model <> '' ORDER BY p.predicted_at",
-        (json.dumps(list(keys)),),
+        " WHERE m.market_key IN (SELECT value FROM json_each(?)) AND p.model <> '' AND p.predicted_at >= ?"
+        " ORDER BY p.predicted_at",
+        (json.dumps(list(keys)), to_ms(since)),
     )
     found = [(row["market_key"], _decode(row["body"])) for row in rows]
     return {key: prediction.probability_yes for key, prediction in found if not prediction.saw_price}

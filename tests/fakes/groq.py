@@ -22,7 +22,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fakes.asgi import serve
+from tests.fakes.asgi import read_body, serve
 
 STRICT_MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b")
 OTHER_MODELS = ("qwen/qwen3.8-27b",)
@@ -45,6 +45,9 @@ def _error(
 
 
 _HTML = (200, {"content-type": "text/html"}, b"<html><body>Sign in to the hotel network</body></html>")
+_HALF_JSON = (200, {"content-type": "application/json"}, b'{"id": "chatcmpl-1", "choices": [{"ind')
+_NULL_CHOICE = (200, {"content-type": "application/json"}, b'{"id": "chatcmpl-1", "choices": [null]}')
+_NO_BODY = (200, {"content-type": "application/json"}, b"")
 _GATEWAY_HTML = (502, {"content-type": "text/html"}, b"<html><body>502 Bad Gateway</body></html>")
 
 ERROR_FAULTS: dict[str, Answer] = {
@@ -64,6 +67,9 @@ ERROR_FAULTS: dict[str, Answer] = {
     "bad_gateway": _GATEWAY_HTML,
     "unavailable": _error(503, "The service is over capacity", kind="internal_server_error"),
     "html": _HTML,
+    "half_json": _HALF_JSON,
+    "no_body": _NO_BODY,
+    "null_choice": _NULL_CHOICE,
     "tokens_of_the_day": _error(429, "Rate limit reached for model on tokens per day (TPD): Limit 200000, Used 199000, "
                                 "Requested 2500. Please try again in 9m38.016s.", code="rate_limit_exceeded", kind="tokens"),
     "requests_of_the_day": _error(429, "Rate limit reached for model on requests per day (RPD): Limit 1000, Used 1000, "
@@ -134,12 +140,7 @@ class GroqServer:
         return ["\n".join(message["content"] for message in call["messages"]) for call in self.calls]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         key = dict(scope["headers"]).get(b"authorization", b"").decode()
         status, headers, payload = await self._route(scope["method"], scope["path"], body, key)
         lines = [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -171,6 +171,15 @@ def test_an_export_of_one_experiment_to_a_file(config, tmp_path):
     assert (tmp_path / "b.csv").read_text().count("\n") == 2
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_a_file_that_cannot_be_written_is_a_sentence(config, tmp_path, kind):
+    """A folder misspelt in a cron job is no bug of ours."""
+    path = tmp_path / "nowhere" / "b"
+    result = CliRunner().invoke(benchmark, ["export", "--format", kind, "--output", str(path), "--config", str(config)])
+
+    assert (result.exit_code, str(path) in result.stderr) == (74, True)
+
+
 def test_parquet_without_its_library_says_how_to_get_it(config, tmp_path, monkeypatch):
     """The extra is optional; a traceback would be no help."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -11,7 +11,7 @@ from agent.core.patterns.base import Board, Detector, Finding
 from agent.core.patterns.registry import BUILT_IN
 from agent.core.selection import Question
 from agent.desk.why import load_why, render
-from agent.errors import VenueUnavailable
+from agent.errors import OddsdError, StoreFull, VenueUnavailable
 from agent.jobs.collect import collect_job
 from agent.jobs.ledger import Trigger
 from agent.jobs.runner import JobSpec, Runner, RunResult
@@ -127,6 +127,14 @@ async def test_a_venue_that_fails_leaves_the_other_and_its_own_pages(desk):
     assert (venues[Venue.POLYMARKET].n_failed_runs, venues[Venue.KALSHI].n_failed_runs) == (1, 0)
 
 
+async def test_a_venue_that_fails_in_another_way_is_told_once(desk):
+    """The engine tells of a unit that died; said twice it would read as two troubles."""
+    result = await desk.collect([gamma({})], [OddsdError("the reader is odd")])
+
+    assert result.state == "partial"
+    assert result.reason == f"kalshi:{desk.clock().isoformat()}: the reader is odd"
+
+
 async def test_rejects_are_kept_by_hash_and_counted(desk):
     """The same broken record every quarter hour is one row that says how often."""
     broken = kalshi({}, {"yes_bid_dollars": "7.0000"})
@@ -197,6 +205,25 @@ async def test_patterns_are_said_once_unless_they_grow(store, clock):
 
     assert (first, again, stronger, await found(3)) == (1, 0, 1, 1)
     assert await desk.rows("patterns") == 3
+
+
+async def test_a_cycle_cut_off_before_its_detectors_looked_is_looked_at_when_it_is_begun_again(store, clock):
+    """The pages are kept, and a jump among them is as new as it was."""
+
+    class CutOff(Always):
+        def find(self, board: Board) -> Iterator[Finding]:
+            raise StoreFull("no room")
+
+    with pytest.raises(StoreFull):
+        await Desk(store, clock, [CutOff()]).collect([gamma({})], [kalshi({})])
+    slot = clock()
+    clock.forward(minutes=1)
+    desk = Desk(store, clock, [Always()])
+    (left,) = await desk.runner.recover()
+    result = await desk.runner.run("collect", left.slot, "recovery")
+
+    assert (left.slot, result.state) == (slot, "ok")
+    assert (desk.kalshi.n_walks, result.counts["patterns"]) == (0, 2)
 
 
 async def test_a_slot_that_is_over_is_not_walked_again(desk):

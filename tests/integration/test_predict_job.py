@@ -388,7 +388,9 @@ async def test_the_newest_blind_forecast_is_found_for_the_analysis(store, save):
             ],
         )  # fmt: skip
 
-    assert await load_blind_forecasts(store.reader, KEYS) == {KEYS[0]: 0.35}
+    assert await load_blind_forecasts(store.reader, KEYS, since=NOON) == {KEYS[0]: 0.35}
+    # One that has not seen the news of a day is no ground for an edge.
+    assert await load_blind_forecasts(store.reader, KEYS, since=NOON + timedelta(hours=1, seconds=1)) == {}
 
 
 def test_a_skip_is_not_a_result():

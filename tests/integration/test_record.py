@@ -154,3 +154,11 @@ def test_a_file_that_is_no_record_is_told_by_its_line(tmp_path: Path):
     file.write_text("hello\n")
 
     assert CliRunner().invoke(command, ["verify", "--file", str(file)]).exit_code == 65
+
+
+def test_an_export_that_cannot_be_written_is_a_sentence(tmp_path: Path):
+    """A folder misspelt in a cron job is no bug of ours."""
+    path = tmp_path / "nowhere" / "record.jsonl"
+    result = CliRunner().invoke(command, ["export", "--output", str(path)])
+
+    assert (result.exit_code, str(path) in result.stderr) == (74, True)

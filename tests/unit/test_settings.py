@@ -36,6 +36,16 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert "ai_daily_cap_usd" in text
 
 
+@pytest.mark.parametrize(
+    "address", ["ftp://x", "https://", "http://[::1", "http://h:99999", "http://h:0", "http://h:port/x"]
+)
+def test_an_address_nobody_can_dial_is_found_before_the_start(tmp_path, address):
+    """A port that is none leaves the client as an error nobody expects, at every call."""
+    told = faults(tmp_path, f'kalshi_url = "{address}"\n[jobs.collect]\nheartbeat_url = "{address}"\n')
+
+    assert told == [f"kalshi_url: not a web address: {address!r}", "jobs.collect.heartbeat_url: not a web address"]
+
+
 KEYLESS = ["cloud_url: needs cloud_key, made with: oddsd-cloud key create --scope ingest"]
 CLOUD = 'cloud_url = "https://api.example.org"\n'
 

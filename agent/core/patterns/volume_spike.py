@@ -1,7 +1,7 @@
 """Trading far above a market's own habit: a robust z-score of the 24 h volume's growth between looks.
 
 False-positive guard: median and MAD instead of mean and deviation (one earlier spike must not hide the next), at
-least five earlier steps, a minimum of new volume so that a first trade in a dead market stays quiet, and clearly more
+least eight earlier steps, a minimum of new volume so that a first trade in a dead market stays quiet, and clearly more
 than any growth of the look-back, because trading comes in bursts by nature.
 """
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.core.movement import MIN_GAP_FOR_PERCENTAGE, NOISE, PERCENTAGE_BOUND
 from agent.core.scoring.bootstrap import Statistic, Weighted, mean, ratio
 from agent.core.scoring.chance import expected_hits, mixed, share_above
 from agent.core.scoring.columns import Columns, Floats, Mask
 from sync.records import Horizon
 
-MIN_CHANGE = 0.005  # half a point: a smaller change of the gap is the book breathing
-MIN_GAP_FOR_PERCENTAGE = 0.05  # the share closed of a smaller gap explodes
-PERCENTAGE_BOUND = 200.0
 _DUST = 1e-9
 
 
@@ -51,7 +49,7 @@ def moves(table: Columns, horizon: Horizon) -> Moves:
     hits = (signed > 0).astype(np.float64)
     expected = expected_hits(table, change > 0, decided)
     kept, turned = _closed(gap, change, +1), _closed(gap, change, -1)
-    step = np.maximum(MIN_CHANGE, table.tick) - _DUST
+    step = np.maximum(NOISE, table.tick) - _DUST
     words = (kept >= step).astype(np.float64), (turned >= step).astype(np.float64)
     return Moves(
         signed_move=mean(signed, rows),

@@ -60,9 +60,8 @@ def is_price(value: float | None) -> bool:
 
 def is_too_late(row: Row) -> bool:
     """Made when the answer was out, or about to be."""
-    if row.closes_at is not None and row.closes_at - row.predicted_at < MIN_LEAD:
-        return True
-    return row.resolved_at is not None and row.resolved_at <= row.predicted_at
+    ends = (end for end in (row.closes_at, row.resolved_at) if end is not None)
+    return any(end - row.predicted_at < MIN_LEAD for end in ends)
 
 
 def outcome(row: Row) -> int | None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cronsim import CronSim
 
 from agent.errors import StoreError
 from agent.jobs import ledger, pauses
@@ -479,6 +480,29 @@ async def test_what_waited_for_the_lease_is_made_up_for(world):
 async def test_the_next_slots_are_known(world):
     """The status screen shows them."""
     assert world.loop().timer.next_due() == {"job": NOON + timedelta(minutes=15)}
+
+
+async def test_looks_between_slots_do_not_walk_the_calendar(world, monkeypatch):
+    """A week is a walk of milliseconds, and the loop looks every five seconds of it."""
+    walks = list[datetime]()
+
+    class Walked(CronSim):
+        def __init__(self, schedule: str, moment: datetime, **over: bool) -> None:
+            walks.append(moment)
+            super().__init__(schedule, moment, **over)
+
+    monkeypatch.setattr("agent.jobs.clock.CronSim", Walked)
+    loop = world.loop(schedule="30 4 * * 1", missed="none")
+
+    async with loop.started():
+        before = len(walks)
+        for _ in range(20):
+            world.clock.forward(seconds=5)
+            await loop.look()
+            loop.timer.next_due()
+
+    assert len(walks) - before <= 1
+    assert loop.timer.next_due() == {"job": datetime(2026, 11, 23, 4, 30, tzinfo=UTC)}
 
 
 async def test_a_slot_begins_late_by_its_jitter_and_stays_the_same_slot(world):

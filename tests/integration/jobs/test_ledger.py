@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from agent.jobs import ledger
-from agent.jobs.ledger import Kept, load_kept, load_last_slot, load_results, load_runs, prune
+from agent.jobs.ledger import PRUNED_AT_ONCE, Kept, load_kept, load_last_slot, load_results, load_runs, prune
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -109,3 +109,16 @@ async def test_prune_forgets_old_runs_with_their_results_but_never_the_last_slot
     assert await load_kept(store.reader, old[0].run_id) == []
     assert await load_kept(store.reader, hand.run_id) == []
     assert len(await load_kept(store.reader, old[2].run_id)) == 1
+
+
+async def test_a_year_of_runs_is_forgotten_in_small_transactions(store):
+    """Retention that was off for long must not hold the writer while a collect waits for it."""
+    for hour in range(2 * PRUNED_AT_ONCE + 2):
+        await run_at(store, NOON + timedelta(hours=hour))
+
+    gone = list[int]()
+    while not gone or gone[-1]:
+        async with store.write() as tx:
+            gone.append(await prune(tx, older_than=timedelta(days=90), now=NOON + timedelta(days=200)))
+
+    assert gone == [PRUNED_AT_ONCE, PRUNED_AT_ONCE, 1, 0]

@@ -33,6 +33,9 @@ class Desk:
     async def unspeakable(self, request: dict[str, Any]) -> Any:
         return object()
 
+    async def give_up(self, request: dict[str, Any]) -> Any:
+        raise TimeoutError
+
     async def wait(self, request: dict[str, Any]) -> Any:
         self.entered.set()
         try:
@@ -45,7 +48,7 @@ class Desk:
     @property
     def verbs(self) -> dict[str, Any]:
         names = ("echo", "refuse", "break_down", "unspeakable", "wait")
-        return {name: getattr(self, name) for name in names} | {"run-now": self.wait}
+        return {name: getattr(self, name) for name in names} | {"run-now": self.wait, "sync-now": self.give_up}
 
 
 @pytest.fixture
@@ -55,7 +58,9 @@ def desk() -> Desk:
 
 @pytest.fixture
 async def server(tmp_path, desk):
-    async with ControlServer(tmp_path / "control.sock", desk.verbs, long_verbs={"run-now"}, deadline_s=0.05):
+    async with ControlServer(
+        tmp_path / "control.sock", desk.verbs, long_verbs={"run-now", "sync-now"}, deadline_s=0.05
+    ):
         yield tmp_path / "control.sock"
 
 
@@ -99,6 +104,7 @@ async def test_refusal_carries_reason_and_advice(server) -> None:
         (b'{"verb": "break_down"}\n', "KeyError"),
         (b'{"verb": "unspeakable"}\n', "TypeError"),
         (b'{"verb": "wait"}\n', "not done within 0.05 s"),
+        (b'{"verb": "sync-now"}\n', "not done in time"),  # its own limit, not the short verbs'
     ],
 )
 async def test_bad_request_costs_its_sender_an_answer_only(server, request_line, words) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -150,6 +151,41 @@ async def test_failures_are_recorded_once_and_end_nothing(house, inbox):
     ]
     assert "s3cret" not in str([line for line in said if "action" in line])
     assert teller.live.failing_since is None
+
+
+async def test_a_target_that_failed_is_no_trouble_once_nothing_is_owed_to_it(house, inbox):
+    """The trouble ended untold; the report must not complain of its telling for ever after."""
+    inbox.broken = True
+    await house.is_bad(MINUTE)
+    await house.is_bad(10 * MINUTE)
+    teller = house.teller(inbox.url, delay_s=lambda _: 0.0, look_s=0.01)
+    task = asyncio.create_task(teller.run())
+    try:
+        async with asyncio.timeout(20):
+            while teller.live.failing_since is None:
+                await asyncio.sleep(0.02)
+            await house.is_well(MINUTE)
+            while teller.live.failing_since is not None:
+                await asyncio.sleep(0.02)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+    assert (teller.live.last_error, inbox.messages) == (None, [])
+
+
+async def test_a_messenger_that_cannot_be_started_is_a_failure_like_any_other(house, inbox, monkeypatch):
+    """A machine without a process or a byte to spare must not lose its daemon to an alert."""
+
+    async def no_process(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    await house.is_bad(MINUTE)
+    await house.is_bad(10 * MINUTE)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_process)
+
+    with pytest.raises(AlertFailed, match="target 1 of 1 could not be asked: Cannot allocate memory"):
+        await house.teller(inbox.url).tell()
 
 
 async def test_an_address_nobody_understands_is_a_sentence(house):

@@ -146,3 +146,13 @@ async def test_a_silent_endpoint_ends_in_words(monkeypatch: pytest.MonkeyPatch) 
             async with asyncio.timeout(5):
                 await egress.post(f"http://127.0.0.1:{port}/", b"{}", {})
         await egress.close()
+
+
+@pytest.mark.parametrize("host", ["a..example.com", f"{'a' * 64}.example.com"])
+async def test_a_name_no_resolver_takes_ends_in_words(host: str) -> None:
+    """Whoever asked must hear of it as of any other failure: what is not mapped ends the attempt without a verdict."""
+    egress = Egress()
+
+    with pytest.raises(OSError, match="not to be reached"):
+        await egress.post(f"https://{host}/hook", b"{}", {})
+    await egress.close()

@@ -42,13 +42,15 @@ def test_a_sound_book_leaves_the_verdict_alone():
         ({"quote": make_quote(bid=0.35, ask=0.47)}, "spread is above 10 points"),
         ({"quote": make_quote(bid=0.02, ask=0.05), "forecast": 0.4}, "above half the price"),
         ({"quote": make_quote(liquidity_usd=900.0)}, "$1,000"),
-        ({"quote": make_quote(liquidity_usd=None)}, "$1,000"),
+        ({"quote": make_quote(liquidity_usd=None)}, "nobody told how much rests"),
         ({"quote": make_quote(volume_24h=499.0)}, "less than 500 traded"),
-        ({"quote": make_quote(volume_24h=None)}, "less than 500 traded"),
+        ({"quote": make_quote(volume_24h=None)}, "nobody told how much was traded"),
         ({"seen_at": NOON - timedelta(minutes=21)}, "more than 20 minutes ago"),
         ({"seen_at": None}, "never looked at"),
         ({"market": make_market(status=MarketStatus.PAUSED)}, "paused"),
-        ({"market": make_market(close_time=NOON + timedelta(minutes=59))}, "60 minutes to close"),
+        ({"market": make_market(close_time=NOON + timedelta(minutes=59))}, "60 minutes to its stated end"),
+        # Kalshi's close is a safety margin, weeks behind the answer.
+        ({"market": make_market(expected_time=NOON + timedelta(minutes=59))}, "60 minutes to its stated end"),
     ],
 )
 def test_each_rule_lowers_a_bet_with_its_reason(over, words):
@@ -211,10 +213,18 @@ def test_clamps_never_raise_a_verdict(
 )
 def test_expiry_follows_time_sensitivity(sensitivity, hours):
     """An insight that outlives its reason is worse than none."""
-    assert expiry(sensitivity, NOON, None) == NOON + timedelta(hours=hours)
+    assert expiry(sensitivity, NOON, make_market(close_time=None)) == NOON + timedelta(hours=hours)
 
 
-def test_expiry_is_not_later_than_a_close_ahead():
-    """After the close there is nothing left to do; a close in the past says nothing."""
-    assert expiry(TimeSensitivity.WEEKS, NOON, NOON + timedelta(days=2)) == NOON + timedelta(days=2)
-    assert expiry(TimeSensitivity.HOURS, NOON, NOON - timedelta(days=2)) == NOON + timedelta(hours=6)
+@pytest.mark.parametrize(
+    ("closes_in_h", "expected_in_h", "expires_in_h"),
+    [(48, None, 48), (-48, None, 14 * 24), (365 * 24, 48, 48), (48, -2, 48), (-48, -2, 14 * 24)],
+)
+def test_expiry_is_not_later_than_the_nearer_end_ahead(closes_in_h, expected_in_h, expires_in_h):
+    """After the end there is nothing left to do; an end in the past says nothing."""
+    market = make_market(
+        close_time=NOON + timedelta(hours=closes_in_h),
+        expected_time=None if expected_in_h is None else NOON + timedelta(hours=expected_in_h),
+    )
+
+    assert expiry(TimeSensitivity.WEEKS, NOON, market) == NOON + timedelta(hours=expires_in_h)

@@ -1,12 +1,13 @@
 """The role's own books: every variable has a type and a default, every file the tasks name is there."""
 
-import importlib.util
 import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.host.releases import wheelhouse_builder
 
 jinja2 = pytest.importorskip("jinja2")
 yaml = pytest.importorskip("yaml")
@@ -74,7 +75,7 @@ def test_files_and_tasks_that_are_named_exist():
 
 def test_the_wheelhouse_takes_what_a_host_needs_and_nothing_else():
     """pip judges conditions by the Python it runs on, not by the host's: the builder must judge them itself."""
-    builder = _builder()
+    builder = wheelhouse_builder()
     lock = (
         "colorama==1 ; sys_platform == 'win32' \\\n    --hash=sha256:aa\n"
         "numpy==2.4 ; python_full_version < '3.12' \\\n    --hash=sha256:bb\n"
@@ -103,13 +104,50 @@ def test_the_configuration_is_written_as_toml_that_means_the_same():
         "selection": {"watch": ["KX", "Ä"], "analyse_max_spread": 0.1},
         "patterns": {"guard": {"max_age_min": 90}, "momentum": {"enabled": False}},
     }
-    environment = jinja2.Environment(trim_blocks=True, autoescape=False)  # as Ansible sets it
-    environment.filters["to_json"] = json.dumps
-    template = environment.from_string((ROLE / "templates" / "oddsd.toml.j2").read_text())
+    template = _environment().from_string((ROLE / "templates" / "oddsd.toml.j2").read_text())
 
     written = template.render(__oddsd_edge_config=values, ansible_managed="Ansible managed")
 
     assert tomllib.loads(written) == {name: value for name, value in values.items() if value is not None}
+
+
+def test_a_secret_that_is_written_is_also_named_in_the_unit():
+    """`--tags credentials` alone would else leave a file that systemd hands to nobody."""
+    tasks = [task for path in TASKS for task in _flat(_load(path))]
+    (named,) = [task for task in tasks if task.get("ansible.builtin.template", {}).get("src") == "credentials.conf.j2"]
+    (folder,) = [
+        task for task in tasks if task.get("ansible.builtin.file", {}).get("path") == "{{ __oddsd_edge_dropin_dir }}"
+    ]
+
+    assert "credentials" in named["tags"]
+    assert "credentials" in folder["tags"]
+
+
+def test_every_tag_the_role_tells_of_stands_at_its_tasks():
+    """ansible-playbook runs nothing under an unknown tag, and calls that a success."""
+    told = re.search(r"(?m)^\| tags \| (.*) \|$", (ROLE / "README.md").read_text())
+    used = {tag for path in TASKS for task in _flat(_load(path)) for tag in task.get("tags", ())}
+
+    assert told is not None
+    assert set(re.findall(r"`(\w+)`", told[1])) == used - {"always"}
+
+
+def test_an_uninstall_closes_the_brokers_port():
+    """A listener goes with the restart, not with its file."""
+    tasks = list(_flat(_load(ROLE / "tasks" / "uninstall.yml")))
+    (closing,) = [task for task in tasks if "/etc/mosquitto/conf.d/oddsd.conf" in str(task)]
+
+    assert closing["notify"] == "Restart mosquitto"
+
+
+def test_a_secret_in_an_environment_file_is_handed_over_as_it_is():
+    """systemd knows no \\u: a letter beyond ASCII would arrive as six others."""
+    secret = 'pä"ss\\wörd$'
+    template = _environment().from_string((ROLE / "templates" / "environment.j2").read_text())
+
+    written = template.render(__oddsd_edge_credentials={"mqtt_password": secret})
+
+    assert written == 'ODDSD_MQTT_PASSWORD="pä\\"ss\\\\wörd$"\n'
 
 
 def test_what_is_built_on_the_control_machine_is_not_asked_of_a_hosts_index(tmp_path):
@@ -122,7 +160,7 @@ def test_what_is_built_on_the_control_machine_is_not_asked_of_a_hosts_index(tmp_
         "some-source==2.0 ; sys_platform == 'linux' \\\n    --hash=sha256:ff\n"
     )
 
-    asked = _builder()._asked_of_the_index(lock, wheels)
+    asked = wheelhouse_builder()._asked_of_the_index(lock, wheels)
 
     assert re.findall(r"(?m)^[\w-]+==\S+", asked) == ["rich==15", "oddsd==1.0", "some-source==2.0"]
     assert "sha256:ee" in asked
@@ -133,18 +171,15 @@ def test_uv_is_pinned_for_both_kinds_of_processor():
     """A host gets the program the lock names, or none."""
     lock = (ANSIBLE.parent / ".locks" / "uv.txt").read_text()
 
-    assert [entry.partition("==")[0] for entry in _builder().entries(lock)] == ["uv"]
+    assert [entry.partition("==")[0] for entry in wheelhouse_builder().entries(lock)] == ["uv"]
     assert lock.count("--hash=sha256:") > 2
 
 
-def _builder():
-    """The wheelhouse's builder; it is a script beside the playbooks, not a package."""
-    spec = importlib.util.spec_from_file_location("wheelhouse", ANSIBLE / "wheelhouse.py")
-    assert spec is not None
-    assert spec.loader is not None
-    builder = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(builder)
-    return builder
+def _environment():
+    """Jinja as Ansible sets it, with the one filter of its own that our templates use."""
+    environment = jinja2.Environment(trim_blocks=True, autoescape=False)
+    environment.filters["to_json"] = json.dumps
+    return environment
 
 
 def _flat(tasks):

@@ -29,7 +29,7 @@ def at(hour: int, minute: int, second: int = 0) -> datetime:
 
 
 def test_nothing_is_due_between_slots():
-    """The loop looks every thirty seconds; most looks find nothing."""
+    """The loop looks every five seconds; most looks find nothing."""
     assert due(make_spec(), at(12, 0), at(12, 14, 59)) == Due()
 
 

@@ -214,3 +214,14 @@ async def test_after_a_failure_of_the_device_nothing_is_written_and_the_next_sta
     assert connection.execute("SELECT count(*) FROM meta WHERE key = 'clean'").fetchone() == (0,)
     assert connection.execute("SELECT count(*) FROM batches").fetchone() == (0,)
     connection.close()
+
+
+async def test_a_file_that_may_not_be_read_is_a_sentence_with_advice(tmp_path, clock):
+    """Any command run as another user met a traceback."""
+    path = tmp_path / "oddsd.db"
+    path.mkdir()
+
+    with pytest.raises(StoreError, match="Is a directory") as told:
+        await Store.open(path, clock=clock)
+
+    assert "the user oddsd runs as" in told.value.advice

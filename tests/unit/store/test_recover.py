@@ -1,11 +1,15 @@
 """A broken file is moved aside whole, collecting goes on under a new stream, and what can be read is carried over."""
 
+import os
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from agent.errors import StoreBroken, StoreError
+from agent.errors import StoreBroken, StoreBusy, StoreError
 from agent.store import outbox
 from agent.store.db import Store
 from agent.store.recover import recover
@@ -129,3 +133,38 @@ async def test_damage_is_found_at_the_start_after_a_stop_that_was_none(database,
 
     with pytest.raises(StoreBroken):
         await Store.open(database, clock=clock)
+
+
+async def test_a_file_another_process_holds_is_not_taken_for_a_broken_one(database, clock, monkeypatch):
+    """A shell left open on a whole file would have cost the stream and every row the cloud holds already."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, timeout=0, **more))
+    with closing(connect(database, isolation_level=None)) as held:
+        held.execute("PRAGMA locking_mode = EXCLUSIVE")
+        held.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreBusy, match="locked"):
+            await recover(database, backup=None, clock=clock)
+
+    assert database.exists()
+    assert not (database.parent / "quarantine").exists()
+
+
+async def test_the_copy_aside_is_on_the_disk_before_the_file_goes(database, clock, monkeypatch):
+    """A power cut in between left neither: the copy in the page cache, the original unlinked."""
+    settled, early = set[str](), list[str]()
+    sync, unlink = os.fsync, Path.unlink
+
+    def noted_sync(handle):
+        settled.add(Path(f"/proc/self/fd/{handle}").readlink().name)
+        sync(handle)
+
+    def noted_unlink(path, missing_ok=False):
+        if path == database and not {path.name, "quarantine", path.parent.name} <= settled:
+            early.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "unlink", noted_unlink)
+    done = await recover(database, backup=None, clock=clock, force=True)
+
+    assert (early, done.carried_batches) == ([], 3)

@@ -7,6 +7,7 @@ import pytest
 
 from agent.store import outbox
 from agent.store.sending import StoreOutbox
+from sync import sender as sender_module
 from sync.errors import BatchRefused, SinkHeld, SinkUnavailable
 from sync.records import Quote
 from sync.sender import Link, Sender
@@ -215,3 +216,99 @@ async def test_a_stop_does_not_wait_for_an_absent_cloud(store, cloud):
     await asyncio.wait_for(task, 5)
 
     assert (await outbox.load_backlog(store.reader)).n_rows == 1
+
+
+async def test_a_cloud_that_greets_and_takes_nothing_is_asked_ever_more_rarely(store, cloud, monkeypatch):
+    """A greeting counted as success: the same batch was sent twice a second for as long as the trouble lasted."""
+    rests = list[float]()
+
+    async def no_rest(timeout_s, *_):
+        rests.append(timeout_s)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(sender_module, "first_of", no_rest)
+    cloud.apply_errors.extend(SinkUnavailable("apply: XX000") for _ in range(6))
+    await seal(store, "a")
+    sender = make_sender(store, cloud, jitter=lambda: 1.0)
+    task = asyncio.ensure_future(sender.run())
+
+    await until(lambda: arrived(cloud) == ["a"])
+    sender.stop()
+    await task
+
+    assert rests[:5] == [2.0, 4.0, 8.0, 16.0, 32.0]
+
+
+async def test_after_a_batch_that_landed_the_next_failure_is_a_first_one(store, cloud, monkeypatch):
+    """A line that is cut now and then is not punished for the cuts of yesterday."""
+    rests = list[float]()
+
+    async def no_rest(timeout_s, *_):
+        rests.append(timeout_s)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(sender_module, "first_of", no_rest)
+    cloud.apply_errors.extend(SinkUnavailable("apply: cut") for _ in range(2))
+    await seal(store, "a")
+    sender = make_sender(store, cloud, jitter=lambda: 1.0)
+    task = asyncio.ensure_future(sender.run())
+    await until(lambda: arrived(cloud) == ["a"])
+    cloud.apply_errors.append(SinkUnavailable("apply: cut"))
+    await seal(store, "b")
+    await until(lambda: arrived(cloud) == ["a", "b"])
+    sender.stop()
+    await task
+
+    assert [rest_s for rest_s in rests if rest_s < 300] == [2.0, 4.0, 1.0]
+
+
+async def test_a_stream_begun_by_hand_while_connected_is_greeted_before_it_is_used(store, cloud):
+    """The cloud did not know the new numbers, and the road was held for five minutes with the wrong advice."""
+    sender = make_sender(store, cloud)
+    task = asyncio.ensure_future(sender.run())
+    await until(lambda: sender.state.link is Link.CONNECTED)
+    async with store.write() as tx:
+        stream = await outbox.load_stream(tx)
+        new = await outbox.rotate(tx, stream, reason=outbox.BY_HAND, now_ms=0)
+    await seal(store, "a")
+
+    await until(lambda: arrived(cloud) == ["a"])
+    sender.stop()
+    await task
+
+    assert new in cloud.tokens
+    assert {stream for stream, _ in cloud.ledger} <= set(cloud.tokens)
+
+
+async def test_a_batch_the_disk_has_damaged_is_set_aside_and_the_others_pass(store, cloud):
+    """Its body cannot even be unpacked: the loop died of it, and again at each restart."""
+    await seal(store, "a", "b")
+    async with store.write() as tx:
+        await tx.execute("UPDATE batches SET body = x'00112233' WHERE lo = 2")
+
+    await make_sender(store, cloud).drain()
+
+    assert arrived(cloud) == ["a"]
+    assert (await outbox.load_backlog(store.reader)).n_held == 1
+    assert "damaged" in await store.reader.fetch_value("SELECT held_reason FROM batches WHERE lo = 2")
+
+
+async def test_a_batch_over_the_clouds_limit_is_set_aside_and_the_others_pass(store, cloud):
+    """A record larger than any batch may be has one of its own; it held up everything behind it."""
+    async with store.write() as tx:
+        tx.emit(*(Quote(market_key=key, fetched_at=AT) for key in "abc"))
+    await seal(store, "d")
+    cloud.max_rows = 2
+    sender = make_sender(store, cloud)
+
+    await sender.drain()
+    held = await store.reader.fetch_value("SELECT held_reason FROM batches WHERE lo = 1")
+    first = arrived(cloud)
+    cloud.max_rows = 5_000
+    async with store.write() as tx:
+        await outbox.release_held(tx)
+    await sender.drain()
+
+    assert first == ["d"]
+    assert "oddsd sync-now --held" in held
+    assert arrived(cloud) == ["a", "b", "c", "d"]

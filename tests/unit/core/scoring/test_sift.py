@@ -94,6 +94,7 @@ def test_only_yes_and_no_are_outcomes(resolution, value, expected, counted):
         {"closes_at": NOON + timedelta(minutes=59)},
         {"closes_at": NOON - timedelta(days=1)},
         {"resolved_at": NOON},
+        {"closes_at": NOON + timedelta(days=7), "resolved_at": NOON + timedelta(minutes=59)},  # it closed early
     ],
 )
 def test_a_forecast_made_in_the_last_hour_is_not_scored(late):
