@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from sync.errors import BatchRefused
 from sync.records import NEEDS, SCHEMA_VERSION, Record
 
 MAX_ROWS = 5_000  # what the cloud accepts in one statement without a long lock
@@ -33,8 +34,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return self.hi - self.lo + 1
 
     def text(self) -> str:
-        """The JSON array as it was sealed."""
-        return zlib.decompress(self.body).decode()
+        """The JSON array as it was sealed. Raises: BatchRefused where the disk kept something else."""
+        try:
+            return zlib.decompress(self.body).decode()
+        except (zlib.error, UnicodeDecodeError) as exc:
+            raise BatchRefused(f"batch {self.lo}-{self.hi}: damaged in the file it was stored in: {exc}") from exc
 
     def is_whole(self) -> bool:
         """Whether the body is what was sealed. Raises: zlib.error where it cannot even be unpacked."""

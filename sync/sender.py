@@ -113,6 +113,8 @@ class Sender:
         self.road: str = getattr(transport, "name", "memory")  # how people call the way it goes
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._stream_id: str | None = None  # the one this session was greeted with
+        self._is_proved = False  # this session has carried something, or had nothing to carry
 
     def hurry(self) -> None:
         """Try now, however long the loop meant to rest."""
@@ -130,7 +132,8 @@ class Sender:
                 await self._session(until_empty=False)
                 failures = 0
             except TransportError as exc:
-                failures = 0 if self.state.link is Link.CONNECTED else failures + 1
+                # A cloud that greets and then takes nothing is away too: asked ever more rarely.
+                failures = 0 if self._is_proved else failures + 1
                 await self._rest(exc, failures)
         self._mark(Link.WAITING)
 
@@ -141,6 +144,7 @@ class Sender:
 
     async def _session(self, *, until_empty: bool) -> bool:
         """Connect, greet, send; False when it should be done again at once (rotated, or old for a session)."""
+        self._is_proved = False
         session = await self._transport.connect()
         try:
             opened, welcome = self._clock(), await self._greet(session)
@@ -175,7 +179,7 @@ class Sender:
                     if batch is None:
                         break
                     turn += 1
-                    flights[asyncio.create_task(self._send(session, batch, welcome.fence), name="lane")] = batch.lo
+                    flights[asyncio.create_task(self._send(session, batch, welcome), name="lane")] = batch.lo
                 if flights:
                     if not await _first_landed(flights):
                         return False
@@ -185,7 +189,7 @@ class Sender:
                 elif until_empty or self._stop.is_set():
                     return True
                 else:
-                    turn = 0
+                    turn, self._is_proved = 0, True
                     await self._idle(SESSION_AGE.total_seconds())
                     if self.state.too_new is not None:
                         return False  # the cloud may have been updated meanwhile: hear it in a new hello
@@ -233,24 +237,29 @@ class Sender:
             new_stream = await self._outbox.rotate(stream_id, reason, welcome.acked)
             log.warning("stream rotated", action="stream_rotated", old=stream_id, new=new_stream, reason=reason)
             return None
+        self._stream_id = stream_id
         n_reopened = await self._outbox.welcome(stream_id, welcome)
         if n_reopened:
             log.warning("cloud went back in time", action="cloud_rollback", n_batches=n_reopened)
         return welcome
 
-    async def _send(self, session: Session, batch: Batch, fence: int) -> bool:
+    async def _send(self, session: Session, batch: Batch, welcome: Welcome) -> bool:
         """Send one batch; False when the session must be opened again."""
+        if batch.stream_id != self._stream_id:
+            return False  # an operator has begun a new stream: the cloud must hear of it first
         asked = self._clock()
         try:
-            receipt = await session.apply(batch, fence)
+            _assert_within(batch, welcome)
+            receipt = await session.apply(batch, welcome.fence)
         except BatchRefused as exc:
             await self._outbox.hold(batch, str(exc))
+            self._is_proved = True
             log.error("batch held", action="batch_held", lo=batch.lo, hi=batch.hi, reason=str(exc))
             return True
         self.state.round_trip_ms = (self._clock() - asked).total_seconds() * 1000
         if receipt.landed:
             await self._outbox.ack(batch, receipt)
-            self.state.last_batch_at = self._clock()
+            self.state.last_batch_at, self._is_proved = self._clock(), True
             log.debug("batch acked", action="batch_acked", lo=batch.lo, hi=batch.hi, result=receipt.result)
             return True
         if receipt.result is Result.HOLD:
@@ -291,6 +300,15 @@ class Sender:
                 log.info("cloud connected", action="cloud_connected")
             self.state.link, self.state.since = link, self._clock()
         self.state.last_error, self.state.advice = error, advice
+
+
+def _assert_within(batch: Batch, welcome: Welcome) -> None:
+    """A record too large for any batch has one of its own, and must not stop the others. Raises: BatchRefused."""
+    if batch.n_rows > welcome.max_rows or batch.n_bytes > welcome.max_bytes:
+        raise BatchRefused(
+            f"batch {batch.lo}-{batch.hi}: {batch.n_rows:,} rows, {batch.n_bytes:,} bytes are over the cloud's limits"
+            f" ({welcome.max_rows:,} and {welcome.max_bytes:,}); once they are lifted: oddsd sync-now --held"
+        )
 
 
 async def _first_landed(flights: dict[asyncio.Task[bool], int]) -> bool:

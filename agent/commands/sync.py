@@ -121,10 +121,15 @@ def recover(config: Path | None, source: Path | None, *, force: bool, as_json: b
 def _asked(
     settings: "Settings", verb: str, kind: type[T], alone: "Callable[[House], Awaitable[T]]", **said: object
 ) -> T:
-    """The daemon's answer; without one, the house's own, opened for the question."""
-    from agent.app import open_house
-    from agent.errors import NotRunning
+    """The daemon's answer; without one, the house's own, opened for the question.
+
+    A house moves a broken file aside and makes a missing one. Whoever asks would then be told of an empty one, so the
+    file is looked at first. Raises: StoreError.
+    """
+    from agent.app import open_house, utc_now
+    from agent.errors import NotRunning, StoreError
     from agent.status.control import call
+    from agent.store.db import Store, is_there
     from agent.store.lock import data_dir_lock
 
     async def answer() -> T:
@@ -132,7 +137,12 @@ def _asked(
             return msgspec.convert(await call(settings.control_socket, verb, None, **said), kind)
         except NotRunning:
             configure_log(settings)
+            if not is_there(settings.database_path):
+                told = f"nothing was collected yet: there is no database at {settings.database_path}"
+                raise StoreError(told, advice="start the daemon first, or see that data_dir is the right one") from None
             with data_dir_lock(settings.data_dir):
+                async with await Store.open(settings.database_path, clock=utc_now):
+                    pass
                 async with open_house(settings) as house:
                     return await alone(house)
 

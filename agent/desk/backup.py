@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from agent.desk.base import Ask, Desk
 from agent.errors import StoreError
 from agent.store.backup import Copied, back_up
+from agent.store.db import is_there
 
 
 class AskBackup(Ask[Copied], frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class AskBackup(Ask[Copied], frozen=True, kw_only=True):
     async def answer(self, desk: Desk) -> Copied:
         """Raises: StoreError, StoreFull."""
         database = desk.settings.database_path
-        if not database.exists():
+        if not is_there(database):
             raise StoreError(f"backup: there is no database at {database} yet", advice="start the daemon first")
         folder = desk.settings.data_dir / "backups"
         return await asyncio.to_thread(back_up, database, folder, now=desk.now, keep=max(1, self.keep))

@@ -18,7 +18,7 @@ from agent.core.instants import Clock
 from agent.errors import ControlRefused, NotRunning
 from agent.settings import Settings
 from agent.status.control import DEADLINE_S, call
-from agent.store.db import Store
+from agent.store.db import Store, is_there
 from agent.store.lock import data_dir_lock
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ async def ask(settings: Settings, question: Ask[T], *, clock: Clock) -> T:
 
 
 async def _read(settings: Settings, question: Ask[T], clock: Clock) -> T:
-    if not question.writes and not settings.database_path.exists():
+    if not question.writes and not is_there(settings.database_path):
         with TemporaryDirectory(prefix="oddsd-") as empty:
             async with await Store.open(Path(empty) / "oddsd.db", clock=clock) as store:
                 return await question.answer(Desk(store, settings, clock()))

@@ -11,13 +11,15 @@ import msgspec
 
 from agent.core.instants import from_ms
 from agent.desk.base import Ask, Desk
-from agent.errors import UnknownBatch
+from agent.errors import StoreError, UnknownBatch
 from agent.status.spans import counted, size, span
 from agent.store.outbox import load_stream
 from agent.store.tx import Reader, Row
 from sync.batch import Batch
+from sync.errors import BatchRefused
 
 SHOWN = 20
+NOTHING_YET = "nothing was collected yet"
 
 
 class QueuedBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """The outbox at one instant."""
 
     at: datetime
-    stream_id: str
+    stream_id: str | None  # None: there is no database yet
     last_seq: int  # the highest number given
     n_streams: int  # with those that were closed
     pending_rows: int
@@ -59,14 +61,18 @@ class AskQueue(Ask[Queue], frozen=True, kw_only=True):
         """Raises: UnknownBatch."""
         reader = desk.store.reader
         stream = await load_stream(reader)
+        # An empty database answers for one that is not there: its stream ends with the answer.
+        is_there = desk.store.path == desk.settings.database_path or stream.last_seq > 0
+        if not is_there and self.show is not None:
+            raise UnknownBatch(f"no batch holds number {self.show}: {NOTHING_YET}", advice="start the daemon first")
         row = await reader.fetch_one(_TOTALS)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         batches = await _oldest(reader) if self.show is None else (await _one(reader, stream.stream_id, self.show),)
         return Queue(
             at=desk.now,
-            stream_id=stream.stream_id,
+            stream_id=stream.stream_id if is_there else None,
             last_seq=stream.last_seq,
-            n_streams=await reader.fetch_value("SELECT count(*) FROM streams"),
+            n_streams=await reader.fetch_value("SELECT count(*) FROM streams") if is_there else 0,
             pending_rows=row["n_rows"],
             pending_batches=row["n_batches"],
             pending_bytes=row["n_bytes"],
@@ -105,7 +111,10 @@ async def _one(reader: Reader, stream_id: str, seq: int) -> QueuedBatch:
         stream_id=row["stream_id"], lo=row["lo"], hi=row["hi"], digest=row["digest"], body=row["body"],
         n_bytes=row["n_bytes"], schema_v=row["schema_v"],
     )  # fmt: skip
-    kinds = Counter(record.kind for record in msgspec.json.decode(batch.text(), type=list[_Kind]))
+    try:
+        kinds = Counter(record.kind for record in msgspec.json.decode(batch.text(), type=list[_Kind]))
+    except (BatchRefused, msgspec.DecodeError) as exc:
+        raise StoreError(str(exc), advice="oddsd doctor --deep reads every page; look at the device") from exc
     return msgspec.structs.replace(_from_row(row), kinds=dict(kinds.most_common()))
 
 
@@ -127,6 +136,8 @@ def _from_row(row: Row) -> QueuedBatch:
 
 def render(found: Queue) -> str:
     """In words and a small table."""
+    if found.stream_id is None:
+        return f"{NOTHING_YET}: no database, nothing waits for the cloud"
     older = f", {counted(found.n_streams - 1, 'closed stream')}" if found.n_streams > 1 else ""
     lines = [f"stream {found.stream_id}  {found.last_seq:,} rows numbered{older}"]
     if found.oldest_at is None:

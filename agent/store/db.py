@@ -7,6 +7,7 @@ its obligation to travel can never part. Readers see the last commit. Nobody els
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ import structlog
 from agent.core.instants import Clock, to_ms
 from agent.errors import DeviceFailed, SchemaMismatch, StoreBroken, StoreError, StoreFull
 from agent.store import outbox, witness
-from agent.store.tx import Reader, Tx, in_one_line, mapped
+from agent.store.tx import NOT_FOR_US, Reader, Tx, in_one_line, mapped
 
 APPLICATION_ID = 0x0DD5D  # recognises our file among others
 
@@ -70,7 +71,10 @@ class Store:
 
         Raises: SchemaMismatch for a foreign or newer file (left untouched), StoreError otherwise.
         """
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as exc:
+            raise StoreError(f"store {path}: {exc.strerror}", advice=NOT_FOR_US) from exc
         if not looks_like_sqlite(path):
             raise StoreBroken(f"store {path}: not a database of ours: no SQLite file", advice=_RECOVER)
         found = witness.question(path)
@@ -97,8 +101,7 @@ class Store:
             for connection in filter(None, (reader, writer)):
                 await connection.close()  # its thread would keep the process from ending
             if isinstance(exc, sqlite3.Error):
-                told = mapped(exc, "open")
-                raise type(told)(f"{told} ({path})", advice=told.advice) from exc
+                raise _not_opened(exc, path) from exc
             raise
         return store
 
@@ -177,14 +180,36 @@ class Store:
         await self._writer.rollback()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a database. Raises: StoreError where this user may not look."""
+    try:
+        return path.exists()
+    except OSError as exc:
+        raise StoreError(f"store {path}: {exc.strerror}", advice=NOT_FOR_US) from exc
+
+
 def looks_like_sqlite(path: Path) -> bool:
-    """Whether the file may be opened at all: SQLite deletes the `-wal` beside a file it then finds to be none."""
-    if not path.exists() or path.stat().st_size == 0:
-        return True
-    if path.with_name(f"{path.name}-journal").exists():
-        return True  # a power cut while the file was being made: half a first page, which SQLite itself takes back
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+    """Whether the file may be opened at all: SQLite deletes the `-wal` beside a file it then finds to be none.
+
+    Raises: StoreError where it cannot be read.
+    """
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return True
+        if path.with_name(f"{path.name}-journal").exists():
+            return True  # a power cut while the file was being made: half a first page, which SQLite itself takes back
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError as exc:
+        raise StoreError(f"store {path}: {exc.strerror}", advice=NOT_FOR_US) from exc
+
+
+def _not_opened(exc: sqlite3.Error, path: Path) -> StoreError:
+    """SQLite calls a disk without inodes a file it cannot open."""
+    told, room = mapped(exc, "open"), os.statvfs(path.parent)
+    if room.f_files and not room.f_favail:  # some file systems have no fixed number of them
+        return StoreFull(f"{told} ({path}): no inodes are left", advice="see df -i, and remove files from that disk")
+    return type(told)(f"{told} ({path})", advice=told.advice)
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:

@@ -7,9 +7,11 @@ cloud's natural keys remove what it has already. Runs without the daemon, under 
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +19,10 @@ from pathlib import Path
 import msgspec
 
 from agent.core.instants import Clock, to_ms
-from agent.errors import StoreError
+from agent.errors import StoreBusy, StoreError
 from agent.store import outbox, witness
 from agent.store.db import APPLICATION_ID, Store, looks_like_sqlite
-from agent.store.tx import in_one_line
+from agent.store.tx import in_one_line, mapped
 from sync.batch import Batch
 
 TRIO = ("", "-wal", "-shm", witness.SUFFIX)
@@ -39,7 +41,10 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verdict_of(database: Path) -> str:
-    """`ok`, or what is wrong with the file, in SQLite's words. Blocks."""
+    """`ok`, or what is wrong with the file, in SQLite's words. Blocks.
+
+    Raises: StoreError where it cannot be looked at: what others hold, or this user may not read, is not broken.
+    """
     if not database.exists():
         return "there is no database"
     if not looks_like_sqlite(database):
@@ -49,6 +54,8 @@ def verdict_of(database: Path) -> str:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
     except sqlite3.Error as exc:
+        if isinstance(told := mapped(exc, f"look at {database}"), StoreBusy):
+            raise told from exc
         return str(exc)
     found = in_one_line(found)
     if found == "ok" and application != APPLICATION_ID:
@@ -61,10 +68,13 @@ def move_aside(database: Path, now: datetime) -> Path:
     folder = database.parent / "quarantine" / f"{now:%Y%m%dT%H%M%S%fZ}"
     try:
         folder.mkdir(parents=True, mode=0o750)
-        for suffix in TRIO:  # all three are copied before the first one goes
+        for suffix in TRIO:  # all three are copied, and on the disk, before the first one goes
             part = database.with_name(database.name + suffix)
             if part.exists():
                 shutil.copy2(part, folder / part.name)
+                _settle(folder / part.name)
+        for made in (folder, folder.parent, database.parent):
+            _settle(made)
         for suffix in TRIO:
             with contextlib.suppress(FileNotFoundError):
                 database.with_name(database.name + suffix).unlink()
@@ -72,6 +82,15 @@ def move_aside(database: Path, now: datetime) -> Path:
         advice = "make room, or move the three files by hand"
         raise StoreError(f"moving {database} aside: {exc}", advice=advice) from exc
     return folder / database.name
+
+
+def _settle(path: Path) -> None:
+    """What was written to a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 async def recover(database: Path, *, backup: Path | None, clock: Clock, force: bool = False) -> Recovered:
@@ -124,21 +143,22 @@ async def _begin_anew(store: Store, verdict: str, aside: Path | None, backup: Pa
     )
 
 
-def _readable(database: Path) -> "list[Batch | None]":
-    """The waiting batches that can still be read whole, None for each that cannot; nothing where the table is gone."""
-    found = list[Batch | None]()
+def _readable(database: Path) -> "Iterator[Batch | None]":
+    """The waiting batches that can still be read whole, None for each that cannot; nothing where the table is gone.
+
+    One at a time: weeks of them do not fit into memory.
+    """
     if not looks_like_sqlite(database):
-        return found
+        return
     try:
         # Read-only: what lies aside stays as it was found, its -wal included.
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             waiting = "SELECT rowid FROM batches WHERE acked_at IS NULL ORDER BY sealed_at, lo"
             for (rowid,) in connection.execute(waiting).fetchall():
-                found.append(_one(connection, rowid))
+                yield _one(connection, rowid)
     except sqlite3.Error:
-        return found
-    return found
+        return
 
 
 def _one(connection: sqlite3.Connection, rowid: int) -> Batch | None:

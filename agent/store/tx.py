@@ -75,6 +75,9 @@ _DEVICE = {
 }
 
 
+NOT_FOR_US = "run this as the user oddsd runs as, and see that data_dir is that user's and its disk can be written"
+
+
 def in_one_line(verdict: object) -> str:
     """What a check of SQLite's found, as a part of a sentence: "ok", or the first fault."""
     return " ".join(str(verdict).replace("*** in database main ***", "").split())
@@ -89,6 +92,8 @@ def mapped(exc: sqlite3.Error, sql: str) -> StoreError:
         return StoreBusy(message, advice="another process holds the database; stop it")
     if name == "SQLITE_FULL":
         return StoreFull(message, advice="free disk space; nothing stored was lost")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return StoreError(message, advice=NOT_FOR_US)
     if name in _DEVICE:
         return DeviceFailed(message, advice="look at the device: dmesg, smartctl; what was committed before is safe")
     return StoreError(message)

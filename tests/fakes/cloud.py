@@ -24,6 +24,7 @@ class FakeCloud:
         self.rows: list[dict[str, object]] = []  # every row applied, in order of arrival
         self.fence = 0
         self.schema_max = SCHEMA_VERSION
+        self.max_rows = 5_000
         self.n_connects = 0
         self.arrivals: list[int] = []  # lo of each batch as it came
         self.hold_reason: str | None = None
@@ -61,8 +62,9 @@ class FakeCloud:
             self.fence += 1
         self.tokens[hello.stream_id] = hello.next_token
         return Welcome(
-            status=Lineage.OK, server_time=datetime.now(UTC), acked=acked, fence=self.fence, schema_max=self.schema_max
-        )
+            status=Lineage.OK, server_time=datetime.now(UTC), acked=acked, fence=self.fence, schema_max=self.schema_max,
+            max_rows=self.max_rows,
+        )  # fmt: skip
 
     async def apply(self, batch: Batch, fence: int) -> Receipt:
         self.arrivals.append(batch.lo)

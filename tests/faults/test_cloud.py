@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from agent.store.outbox import load_backlog, release_held
 from sync import batch as batch_module
 from sync import sender as sender_module
 from sync.errors import SinkHeld, SinkUnavailable, TransportError
@@ -17,7 +18,7 @@ from sync.transports import postgres as road_module
 from sync.transports.postgres import PostgresTransport
 from tests.faults.files import all_batches
 from tests.faults.house import House
-from tests.faults.promises import key_of
+from tests.faults.promises import ROWS, key_of, records_of
 
 pytestmark = pytest.mark.timeout(0)
 
@@ -144,6 +145,17 @@ async def test_fault_35_a_server_out_of_room_memory_or_patience_is_tried_again(t
         await refused_then_drained(trial, house, cloud, trouble, "DROP FUNCTION trouble CASCADE", kind=SinkUnavailable)
 
 
+@pytest.mark.fault(35)
+async def test_fault_35_a_server_without_a_place_for_us_is_waited_for(trial, tmp_path, clock, cloud):
+    """All connections are taken: nothing of ours is wrong, and no person is asked."""
+    async with House(tmp_path / "home", clock) as house:
+        await refused_then_drained(
+            trial, house, cloud,
+            "ALTER ROLE edge_ingest CONNECTION LIMIT 0", "ALTER ROLE edge_ingest CONNECTION LIMIT 16",
+            kind=SinkUnavailable,
+        )  # fmt: skip
+
+
 @pytest.mark.fault(36)
 async def test_fault_36_a_cloud_without_our_function_holds_and_an_older_or_newer_one_by_its_range(
     trial, tmp_path, clock, cloud
@@ -232,6 +244,7 @@ POISON = {
     "no kind": {"kind": "nonsense"},
     "a list for a number": {"bid": [1]},
     "no market": {"market_key": None},
+    "huge text": {"market_key": f"polymarket:{random.Random(37).randbytes(8_000).hex()}"},
 }
 
 
@@ -239,7 +252,7 @@ POISON = {
 async def test_fault_37_poison_rows_are_set_aside_with_a_reason_and_their_neighbours_land(
     trial, tmp_path, clock, cloud
 ):
-    """A bad row cannot block, and cannot vanish."""
+    """A bad row cannot block, and cannot vanish; what was sealed with it lands."""
     owner, _, road = cloud
     for seed in trial.seeds(quick=1):
         dice = random.Random(seed)
@@ -251,9 +264,10 @@ async def test_fault_37_poison_rows_are_set_aside_with_a_reason_and_their_neighb
                     "fetched_at": "2026-11-21T12:00:00Z",
                     "bid": 0.4,
                 }
+                market, quotes = records_of(number)
                 async with house.store.write() as tx:
-                    tx.emit(msgspec.Raw(json.dumps(good | spoilt | {"note": name}).encode()))
-                await house.tick(number)
+                    tx.emit(market, msgspec.Raw(json.dumps(good | spoilt | {"note": name}).encode()), *quotes)
+                house.promised.append(number)
             trial.recovering()
             await house.drain(road)
             trial.recovered()
@@ -291,13 +305,30 @@ async def test_fault_38_a_name_that_comes_again_with_other_content_keeps_the_fir
 
 
 @pytest.mark.fault(39)
-async def test_fault_39_a_batch_over_the_servers_limit_waits_for_a_person_and_lands_when_the_limit_is_lifted(
+async def test_fault_39_a_batch_over_the_servers_limit_is_set_aside_and_lands_when_the_limit_is_lifted(
     trial, tmp_path, clock, cloud
 ):
-    """A sealed batch is never cut again: it is held with the reason, and the limit is the cloud's to lift."""
+    """A sealed batch is never cut again: it waits with the reason, and keeps nothing else waiting."""
+    owner, _, road = cloud
     limit = "CREATE OR REPLACE FUNCTION edge_max_rows() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT {}'"
+    small = msgspec.Raw(json.dumps({"kind": "quote", "market_key": key_of(1), "fetched_at": "2026-11-21T12:00:00Z",
+                                    "bid": 0.02, "ask": 0.12, "mid": 0.07}).encode())  # fmt: skip
     async with House(tmp_path / "home", clock) as house:
-        await refused_then_drained(trial, house, cloud, limit.format(2), limit.format(5000), kind=SinkHeld)
+        await as_owner(owner, limit.format(2))
+        await house.tick(1)
+        async with house.store.write() as tx:
+            tx.emit(small)
+        await house.drain(road)
+        backlog = await load_backlog(house.store.reader)
+        assert (backlog.n_rows, backlog.n_held) == (ROWS, 1)
+        await as_owner(owner, limit.format(5000))
+        async with house.store.write() as tx:
+            await release_held(tx)
+        trial.recovering()
+        await house.drain(road)
+        trial.recovered()
+        assert await house.pending() == 0
+        trial.judged(await house.judge(owner))
 
 
 @pytest.mark.fault(27)

@@ -77,7 +77,7 @@ async def test_fault_7_a_full_disk_is_pruned_out_of_with_the_ballast_and_gets_it
 
 @pytest.mark.fault(9)
 async def test_fault_9_a_disk_without_inodes_is_an_error_in_words(trial, rooms, clock):
-    """The log of writes cannot be made: nothing is stored half, the exit code is the store's."""
+    """The log of writes cannot be made: nothing is stored half, the exit code is the store's, the word is said."""
     disk, out = rooms
     commands = (
         f"{WORKER} {disk} --ticks 2 && n=0 && while touch {disk}/filler-$n 2>/dev/null; do n=$((n+1)); done;"
@@ -88,6 +88,7 @@ async def test_fault_9_a_disk_without_inodes_is_an_error_in_words(trial, rooms, 
 
     assert code == 74, said
     assert "Traceback" not in said, said
+    assert "no inodes are left" in said, said
     found = await look(out, diary, clock)
     assert found.sound, found
     trial.judged(found.settlement)
@@ -218,6 +219,38 @@ async def test_fault_12_a_damaged_file_is_moved_aside_as_a_trio_and_work_goes_on
         break
 
 
+@pytest.mark.fault(12)
+async def test_fault_12_a_flipped_bit_in_the_log_of_writes_ends_the_log_there_and_doubles_nothing(
+    trial, tmp_path, clock, postgres
+):
+    """SQLite leaves out all that follows a wrong sum: the file went back in time, and its numbers are given again."""
+    for seed in trial.seeds(quick=3):
+        dice = random.Random(seed)
+        owner, edge = postgres.create_database()
+        road = PostgresTransport(edge, host_id="faults")
+        async with House(tmp_path / f"home-{seed}", clock) as house:
+            if dice.random() < 0.5:
+                await house.close()  # the schema is in the file itself, as in most lives
+                await house.open()
+            for number in range(1, 7):
+                await house.tick(number)
+            await house.drain(road)
+            left = house.copy("killed")
+            await house.close()
+            log = left / f"{DATABASE}-wal"
+            image = bytearray(log.read_bytes())
+            image[dice.randrange(32, len(image))] ^= 1 << dice.randrange(8)
+            log.write_bytes(image)
+            house.put_back(left)
+            await house.open()
+            for number in (7, 8):
+                await house.tick(number)
+            trial.recovering()
+            await house.drain(road)
+            trial.recovered()
+            trial.judged(await house.judge(owner))
+
+
 @pytest.mark.fault(14)
 async def test_fault_14_a_newer_schema_is_refused_with_78_and_the_file_untouched(trial, tmp_path, clock):
     """A downgrade must not guess what a newer release meant."""
@@ -254,11 +287,14 @@ async def test_fault_51_without_file_handles_the_store_fails_in_words_and_the_ne
     home = tmp_path / "home"
     home.mkdir()
     assert (await run_worker(home, "--ticks", 2))[0] == 0
-    for limit in (4, 5, 6, 7, 8, 9, 10):
+    told = list[str]()
+    for limit in range(4, 12):  # below the interpreter itself finds none, above the work is done
         code, said = await inside(f"ulimit -n {limit}\nexec {WORKER} {home} --first 3 --ticks 1", "--mount")
         assert code, said
+        if code == 74:
+            told.append(said)
         trial.counted()
-        if "Error" in said and code == 74:
-            break
+    assert told, "no limit met the store: this run proved nothing"
+    assert not any("Traceback" in said for said in told), told
     found = await look(home, read_diary(home), clock)
     assert found.sound, found

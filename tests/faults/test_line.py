@@ -185,21 +185,36 @@ async def test_fault_19_a_week_offline_drains_and_the_fresh_tick_goes_first(tria
 
 
 @pytest.mark.fault(28)
-async def test_fault_28_a_transaction_left_open_on_the_server_does_not_hold_us(trial, tmp_path, clock, postgres):
-    """Somebody else's stalled transaction, even one reading our tables, keeps no batch of ours waiting."""
+async def test_fault_28_a_transaction_and_a_copy_left_open_on_the_server_do_not_hold_us(
+    trial, tmp_path, clock, postgres
+):
+    """Somebody else stalls with rows written to our tables and a COPY half sent: no batch of ours waits for either."""
     owner, edge = postgres.create_database()
-    for _ in trial.seeds():
-        stalled = await asyncpg.connect(owner)
-        try:
-            await stalled.execute("BEGIN")
-            await stalled.fetch("SELECT * FROM edge_batch, edge_stream, price_snapshot LIMIT 1")
-            async with House(tmp_path / f"home-{trial.seed}", clock) as house:
-                await house.tick(trial.seed)
-                trial.recovering()
-                await house.drain(road.PostgresTransport(edge, host_id="faults"), within_s=5)
-                trial.recovered()
-                trial.counted()
-                assert await house.pending() == 0
-        finally:
-            await stalled.close()
-        break
+    stalled, copying = await asyncpg.connect(owner), await asyncpg.connect(owner)
+    begun = asyncio.Event()
+
+    async def never_sent():
+        begun.set()
+        await asyncio.Event().wait()
+        yield b""
+
+    copy = asyncio.create_task(copying.copy_to_table("price_snapshot", source=never_sent()), name="copy")
+    try:
+        await stalled.execute("BEGIN")
+        await stalled.execute("INSERT INTO market (market_key, venue) VALUES ('kalshi:ELSE', 'kalshi')")
+        await stalled.fetch("SELECT * FROM edge_batch, edge_stream, price_snapshot LIMIT 1")
+        async with asyncio.timeout(10):
+            await begun.wait()
+        async with House(tmp_path / "home", clock) as house:
+            await house.tick(trial.seed)
+            trial.recovering()
+            await house.drain(road.PostgresTransport(edge, host_id="faults"), within_s=5)
+            trial.recovered()
+            assert await house.pending() == 0
+        assert not copy.done()
+    finally:
+        copying.terminate()
+        copy.cancel()
+        await asyncio.gather(copy, return_exceptions=True)
+        await stalled.close()
+    trial.judged(await house.judge(owner))

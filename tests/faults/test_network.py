@@ -1,18 +1,24 @@
 """Half-open lines and names that do not resolve, in a network of the test's own."""
 
+import asyncio
 import json
 import shlex
+import socket
 import sys
-from pathlib import Path
+import time
 
 import pytest
 
 from sync.errors import SinkUnavailable
-from sync.transports.postgres import PostgresTransport
 from tests.faults.caves import inside
+from tests.faults.house import House, socket_of, through
 from tests.faults.promises import landed_in_postgres, settle
+from tests.faults.proxy import FaultProxy
 
 pytestmark = pytest.mark.timeout(0)
+
+SAYS = ["nxdomain", "servfail", "slow", "elsewhere", "right"]
+STALL_S = 1.0
 
 
 @pytest.mark.fault(23)
@@ -33,13 +39,48 @@ async def test_fault_23_packets_that_vanish_end_at_the_deadline_and_the_line_is_
 
 
 @pytest.mark.fault(29)
-@pytest.mark.parametrize("hosts", ["nxdomain", "wrong"])
-async def test_fault_29_a_name_that_does_not_resolve_or_points_elsewhere_is_waited_out(trial, tmp_path: Path, hosts):
-    """A resolver's failure is the network's, not a person's: the same batch again, later, and the name asked anew."""
-    name = "cloud.invalid" if hosts == "nxdomain" else "127.0.0.1:1"
-    host, _, port = name.partition(":")
-    transport = PostgresTransport(f"postgresql://edge@{host}:{port or 5432}/db?sslmode=disable", host_id="faults")
+async def test_fault_29_a_resolver_that_refuses_stalls_or_points_elsewhere_is_asked_anew_and_blocks_nothing(
+    trial, tmp_path, clock, postgres, monkeypatch
+):
+    """A resolver's failure is the network's, not a person's: each attempt asks again, and the loop goes on meanwhile."""
+    ask, name, asked = socket.getaddrinfo, "cloud.test", list[str]()
+    owner, edge = postgres.create_database()
 
-    with pytest.raises(SinkUnavailable):
-        await transport.connect()
-    trial.counted()
+    def answer(host, *rest, **more):
+        if host != name:
+            return ask(host, *rest, **more)
+        says = SAYS[len(asked)]
+        asked.append(says)
+        if says == "slow":
+            time.sleep(STALL_S)
+        if says in {"nxdomain", "servfail", "slow"}:
+            raise socket.gaierror(socket.EAI_NONAME if says == "nxdomain" else socket.EAI_AGAIN, says)
+        port = 1 if says == "elsewhere" else rest[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    gaps = list[float]()
+
+    async def beat():
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            gaps.append(time.monotonic() - before)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    async with House(tmp_path / "home", clock) as house, FaultProxy(socket_of(edge)) as proxy:
+        await house.tick(1)
+        beating = asyncio.create_task(beat(), name="beat")
+        trial.recovering()
+        transport = through(edge, proxy.port, host=name)
+        for _ in SAYS[:-1]:
+            with pytest.raises(SinkUnavailable):
+                await house.sender(transport).drain()
+        await house.drain(transport)
+        trial.recovered()
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        assert await house.pending() == 0
+
+    assert asked == SAYS
+    assert max(gaps) < STALL_S
+    trial.judged(await house.judge(owner), n=len(SAYS) - 1)

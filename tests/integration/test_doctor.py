@@ -13,9 +13,9 @@ from agent.doctor.findings import Verdict, exit_code, failed, good, render, skip
 from agent.settings import load_settings
 from agent.settings_origins import load_effective
 from agent.store.ballast import BALLAST_BYTES, NAME, ensure_ballast
-from tests.conftest import PLAIN_NAMES
 from tests.demo.processes import BIN, clean_environment
 from tests.e2e.edge import Edge
+from tests.environment import PLAIN_NAMES
 from tests.fakes.mosquitto import Mosquitto, needs_mosquitto
 from tests.fakes.process import free_port
 
@@ -293,6 +293,20 @@ async def test_the_queue_tells_what_waits_and_why(tmp_path):
     assert text.startswith("stream ")
     assert missing == 64
     assert "no batch of stream" in said
+
+
+async def test_a_queue_without_a_database_tells_of_no_stream(tmp_path):
+    """The empty database that answers for a missing one has a stream; it ends with the answer."""
+    async with Edge(tmp_path, tables=QUIET) as edge:
+        code, text = await oddsd("queue", "--config", edge.config)
+        status, told = await oddsd("queue", "--json", "--config", edge.config)
+        missing, said = await oddsd("queue", "7", "--config", edge.config)
+        made = edge.database.exists()
+
+    assert (code, status, missing, made) == (0, 0, 64, False)
+    assert text == "nothing was collected yet: no database, nothing waits for the cloud\n"
+    assert json.loads(told)["stream_id"] is None
+    assert "nothing was collected yet" in said
 
 
 async def test_a_batch_shows_what_is_in_it(store, clock, tmp_path):

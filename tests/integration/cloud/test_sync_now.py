@@ -82,3 +82,27 @@ async def test_a_cloud_that_is_away_or_not_configured_is_told_and_nothing_is_los
         assert code == status, (out, err)
         assert word in out + err
         assert edge.pending_rows() == 1
+
+
+@pytest.mark.parametrize("command", ["sync-now", "audit"])
+async def test_a_broken_or_missing_file_is_told_and_left_as_it_is(tmp_path, command):
+    """A question that opened the whole house moved the file aside and spoke of an empty one: nothing lost, it said."""
+    async with Edge(tmp_path, tables=QUIET, database_url="postgresql://x:y@127.0.0.1:9/z") as edge:
+        missing = await oddsd(command, "--config", edge.config)
+        made = edge.database.exists()
+        await seal(edge, "kalshi:A")
+        content = b"not a database" + edge.database.read_bytes()[14:]
+        edge.database.write_bytes(content)
+        broken = await oddsd(command, "--config", edge.config)
+        left = edge.database.read_bytes()
+        edge.database.unlink()
+        edge.database.mkdir()
+        closed = await oddsd(command, "--config", edge.config)
+
+    assert (missing[0], made) == (74, False)
+    assert "nothing was collected yet" in missing[2]
+    assert (broken[0], left) == (74, content)
+    assert "oddsd recover" in broken[2]
+    assert closed[0] == 74
+    assert "Is a directory" in closed[2]
+    assert "Traceback" not in missing[2] + broken[2] + closed[2]
