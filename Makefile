@@ -9,7 +9,7 @@ ASSETS := cloudapi/web/vendor/htmx.min.js
 JOBS ?= 3
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(READY): .locks/dev.txt pyproject.toml
 	@PYTHON=$(PYTHON) sh .ci/setup venv
@@ -77,4 +77,4 @@ lock: $(READY) ## pin the newest allowed versions with hashes for all platforms 
 	sh .ci/lock
 
 clean: ## forget everything that can be made again
-	rm -rf .venv .demo .bench .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cloudapi/web/vendor
+	rm -rf .venv .demo .bench .screens .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cloudapi/web/vendor

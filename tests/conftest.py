@@ -10,6 +10,7 @@ import structlog
 from hypothesis import settings
 
 from agent.store.db import Store
+from tests.environment import is_ours
 
 # The same cases in each run: what was green here is green there. `make fuzz` looks for new ones.
 settings.register_profile("repeatable", derandomize=True)
@@ -17,9 +18,6 @@ settings.register_profile("random", max_examples=500, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
-PLAIN_NAMES = ("GROQ_API_KEY", "GROQ_BASE_URL", "AI_MODEL", "AI_ANALYSIS_ENABLED", "DATABASE_URL", "REDIS_URL",
-               "TARGET_CLOSE_WINDOW_DAYS", "PROCESSING_EXPERIMENTS", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET",
-               "COLUMNS", "LINES")  # fmt: skip
 
 
 class ManualClock:
@@ -42,7 +40,7 @@ class ManualClock:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's shell reaches a test, and no log another test has set up."""
     for name in list(os.environ):
-        if name.startswith("ODDSD_") or name in PLAIN_NAMES:
+        if is_ours(name):
             monkeypatch.delenv(name)
     structlog.reset_defaults()
 

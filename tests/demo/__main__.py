@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 
-from tests.demo.processes import NotReady
+from agent.errors import OddsdError
 from tests.demo.story import Options, opened, tell
 
 
@@ -39,7 +40,7 @@ async def _demonstrate(options: Options, console: Console) -> int:
     async with opened(options, console) as demo:
         try:
             await tell(demo)
-        except (NotReady, RuntimeError, TimeoutError) as exc:
+        except (OddsdError, RuntimeError, TimeoutError, httpx.HTTPError) as exc:
             demo.problems.append(str(exc) or type(exc).__name__)
         finally:
             demo.seconds["total"] = round(time.perf_counter() - began, 2)

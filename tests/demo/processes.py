@@ -11,6 +11,8 @@ from asyncio.subprocess import Process
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.environment import is_ours
+
 BIN = Path(sys.executable).parent
 STOP_WITHIN_S = 20.0  # the promise of the daemon: drained in less
 
@@ -53,7 +55,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(how)
         try:
-            return await asyncio.wait_for(self.process.wait(), STOP_WITHIN_S)
+            async with asyncio.timeout(STOP_WITHIN_S):
+                return await self.process.wait()
         except TimeoutError:
             self.process.kill()
             return await self.process.wait()
@@ -97,8 +100,7 @@ def _first_line(log: Path) -> str:
 
 def clean_environment() -> dict[str, str]:
     """The shell's environment without settings of ours, so that a demonstration is the same everywhere."""
-    ours = ("ODDSD_", "GROQ_", "AI_", "DATABASE_URL", "REDIS_URL", "NOTIFY_SOCKET")
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | {"PYTHONUNBUFFERED": "1"}
+    return {key: value for key, value in os.environ.items() if not is_ours(key)} | {"PYTHONUNBUFFERED": "1"}
 
 
 class ReadySocket:
@@ -114,14 +116,13 @@ class ReadySocket:
     async def until_ready(self, child: Child, *, within_s: float = 20) -> None:
         """Wait for READY=1 of the process."""
         loop = asyncio.get_running_loop()
-        ended = asyncio.ensure_future(child.process.wait())
+        ended, message = asyncio.ensure_future(child.process.wait()), None
         try:
             async with asyncio.timeout(within_s):
                 while True:
                     message = asyncio.ensure_future(loop.sock_recv(self._socket, 4096))
                     await asyncio.wait({message, ended}, return_when=asyncio.FIRST_COMPLETED)
                     if not message.done():
-                        message.cancel()
                         raise child.complaint(f"ended with {ended.result()} before READY")
                     if "READY=1" in message.result().decode().splitlines():
                         return
@@ -129,6 +130,8 @@ class ReadySocket:
             raise child.complaint(f"no READY within {within_s:.0f} s") from None
         finally:
             ended.cancel()
+            if message is not None:
+                message.cancel()  # nobody reads a socket that is going to be closed
 
     def close(self) -> None:
         """Remove the socket."""

@@ -259,9 +259,14 @@ async def _compare_spend(demo: Demo) -> None:
 async def _drain(demo: Demo) -> None:
     """Wait until nothing is pending: the sender works by itself."""
     with demo.stage("sync", "sync: every sealed batch acknowledged"):
-        async with asyncio.timeout(LIVE_DRAIN_WITHIN_S if demo.options.live else DRAIN_WITHIN_S):
-            while (await call(demo.control_socket, "status"))["figures"]["pending_rows"]:
-                await asyncio.sleep(0.05)
+        within_s, n_pending = LIVE_DRAIN_WITHIN_S if demo.options.live else DRAIN_WITHIN_S, None
+        try:
+            async with asyncio.timeout(within_s):
+                while n_pending := (await call(demo.control_socket, "status"))["figures"]["pending_rows"]:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            told = "rows" if n_pending is None else f"{n_pending:,} rows"
+            raise RuntimeError(f"sync: {told} still wait after {within_s:.0f} s; see {_logs(demo)}") from None
 
 
 @dataclass(slots=True)

@@ -36,7 +36,18 @@ class _LoopServer(uvicorn.Server):
         while not await self.on_tick(n_ticks):
             n_ticks += 10  # the Date header is renewed on every tenth
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.leaving.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self.leaving.wait()
+
+
+async def read_body(receive: Any) -> bytes:
+    """All of a request's body."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 @asynccontextmanager

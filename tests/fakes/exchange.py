@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from tests.fakes.asgi import serve
+from tests.fakes.asgi import read_body, serve
 from tests.fakes.exchange_details import clob_answer, data_answer, kalshi_answer
 from tests.fakes.exchange_faults import KINDS, Answer, Fault, send_answer, spoiled
 from tests.fakes.exchange_recordings import Frame, Json, recorded_frames
@@ -61,7 +61,7 @@ class Exchange:
         if base is None:
             await send_answer(Answer(404, {"error": f"no such path: {path}"}), None, receive, send)
         elif base == CONTROL:
-            body = await _body(receive) if scope["method"] == "POST" else b""
+            body = await read_body(receive) if scope["method"] == "POST" else b""
             await send_answer(self._control(path.removeprefix(CONTROL), body), None, receive, send)
         else:
             asked: dict[str, list[str]] = {}
@@ -280,22 +280,14 @@ def _start_of(cursor: str | None, bound_to: str) -> int | None:
         return None
 
 
-async def _body(receive: Any) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
 async def _run(server: ExchangeServer) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with server:
         addresses = {
-            name: getattr(server, name) for name in ("polymarket_url", "clob_url", "kalshi_url", "control_url")
+            name: getattr(server, name)
+            for name in ("polymarket_url", "clob_url", "data_url", "kalshi_url", "control_url")
         }
         print(json.dumps(addresses), flush=True)
         await stop.wait()

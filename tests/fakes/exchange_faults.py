@@ -4,7 +4,6 @@ Law: a fault spoils one answer and is gone; nothing here knows what a client wil
 """
 
 import asyncio
-import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,8 +80,7 @@ async def _drip(body: bytes, receive: Any, send: Any) -> None:
                 gone = asyncio.ensure_future(receive())
     finally:
         gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
+        await asyncio.wait({gone})
 
 
 def _retyped(document: Any) -> Any:

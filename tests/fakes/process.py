@@ -115,7 +115,8 @@ class ServerProcess(ABC):
         with contextlib.suppress(ProcessLookupError):
             getattr(process, how)()
         try:
-            await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

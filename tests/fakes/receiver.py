@@ -6,6 +6,8 @@ Law: it holds state and is asked for it. `came` is set by each request; `paths` 
 import asyncio
 from typing import Any
 
+from tests.fakes.asgi import read_body
+
 
 class Receiver:
     """An ASGI app."""
@@ -20,12 +22,7 @@ class Receiver:
         self.url = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         self.paths.append(scope["path"])
         self.got.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
         self.came.set()

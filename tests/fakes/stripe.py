@@ -13,6 +13,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.fakes.asgi import read_body
+
 SECRET = "whsec_test_only"
 
 
@@ -86,12 +88,7 @@ class FakeStripe:
     # ------------------------------------------------------------ the API
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
         given = scope["query_string"].decode() if scope["method"] == "GET" else body.decode()
         form = {name: values[0] for name, values in parse_qs(given).items()}

@@ -51,13 +51,13 @@ def example() -> str:
     blocks.append(_title("The service, oddsd-cloud (ODDSD_ in front wins over the plain name)"))
     for name, field in CloudSettings.model_fields.items():
         variable = _plain(field, name)
-        blocks.append(_entry(variable, _shown(field), cloud.get(variable, "see docs/api.md")))
+        blocks.append(_entry(variable, shown(field), cloud.get(variable, "see docs/api.md")))
     blocks.append(_title("The edge, oddsd (in its TOML file: the same name in small letters, without ODDSD_)"))
     for name, field in Settings.model_fields.items():
         blocks.append(
             _entry(
                 f"ODDSD_{name.upper()}",
-                _shown(field),
+                shown(field),
                 edge.get(name, "see docs/settings.md"),
                 key=_first_key(name, field),
             )
@@ -80,7 +80,7 @@ def _plain(field: FieldInfo, name: str) -> str:
     return min(names, key=len)
 
 
-def _shown(field: FieldInfo) -> str:
+def shown(field: FieldInfo) -> str:
     """A default as one writes it into a variable; nothing where it is unset, found out at the start, or a table."""
     value: Any = None if field.is_required() or field.default_factory else field.default
     if isinstance(value, bool):
@@ -100,7 +100,7 @@ def _first_key(name: str, field: FieldInfo) -> str | None:
         key, inner = next(
             (key, inner) for key, inner in type(field.default).model_fields.items() if inner.default not in ((), None)
         )
-        return f"ODDSD_{name.upper()}__{key.upper()}={_shown(inner)}"
+        return f"ODDSD_{name.upper()}__{key.upper()}={shown(inner)}"
     return None
 
 

@@ -8,13 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from agent.core.patterns.registry import BUILT_IN
 from agent.replay.series import Series, load_all
+from tests.conftest import RECORDINGS
 from tests.report.replay import noise, replay, shuffled
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 SEED = 20261121
 
 # Patterns per 1,000 looks over all series a detector can read. Shuffling keeps the steps themselves, so a detector of

@@ -19,8 +19,8 @@ def add_release(wheelhouse: Path, version: str, *, spoil: tuple[str, str] | None
     Args:
         spoil: a file of the project and what is added to its end.
     """
-    builder = _builder()
-    (archive,) = wheelhouse.glob(f"oddsd-{_version()}-cp*.tar")
+    builder = wheelhouse_builder()
+    (archive,) = wheelhouse.glob(f"oddsd-{own_version()}-cp*.tar")
     work = wheelhouse.parent / f"release-{version}"
     source = work / "source"
     source.mkdir(parents=True)
@@ -36,9 +36,9 @@ def add_release(wheelhouse: Path, version: str, *, spoil: tuple[str, str] | None
         tar.extractall(work / "packages", filter="data")
     wheels = [wheel for wheel in sorted((work / "packages").glob("*.whl")) if not wheel.name.startswith("oddsd-")]
     own = builder._own_wheel(source, work)
-    target = wheelhouse / archive.name.replace(_version(), version)
+    target = wheelhouse / archive.name.replace(own_version(), version)
     builder._pack(target, [own, *wheels], requirements="".join(map(builder._pin, [own, *wheels])))
-    with tarfile.open(wheelhouse / f"oddsd-{_version()}-registry.tar") as tar:
+    with tarfile.open(wheelhouse / f"oddsd-{own_version()}-registry.tar") as tar:
         carried = [wheel for wheel in wheels if wheel.name in tar.getnames()]
     asked = builder._asked_of_the_index((ROOT / ".locks/edge.txt").read_text(), [own, *carried])
     builder._pack(wheelhouse / f"oddsd-{version}-registry.tar", [own, *carried], requirements=asked)
@@ -47,23 +47,26 @@ def add_release(wheelhouse: Path, version: str, *, spoil: tuple[str, str] | None
 
 def cloud_wheels(wheelhouse: Path, into: Path) -> None:
     """What `pip install -r .locks/cloud.txt` and the project would fetch, for a machine that reaches no index."""
-    (archive,) = wheelhouse.glob(f"oddsd-{_version()}-cp*.tar")
+    (archive,) = wheelhouse.glob(f"oddsd-{own_version()}-cp*.tar")
     python = archive.name.split("-cp")[1].split("-")[0]
-    wheels, _ = _builder()._wheels(ROOT / ".locks/cloud.txt", f"{python[0]}.{python[1:]}", platform.machine(), into)
+    wheels, _ = wheelhouse_builder()._wheels(
+        ROOT / ".locks/cloud.txt", f"{python[0]}.{python[1:]}", platform.machine(), into
+    )
     for source in into.iterdir():
         if source not in wheels:
             source.unlink()
     with tarfile.open(archive) as tar:
-        tar.extract(f"oddsd-{_version()}-py3-none-any.whl", into, filter="data")
+        tar.extract(f"oddsd-{own_version()}-py3-none-any.whl", into, filter="data")
 
 
-def _version() -> str:
+def own_version() -> str:
+    """What this checkout calls itself."""
     found = re.search(r'(?m)^version = "(.*)"$', (ROOT / "pyproject.toml").read_text())
     assert found is not None
     return found[1]
 
 
-def _builder() -> ModuleType:
+def wheelhouse_builder() -> ModuleType:
     """The wheelhouse's own builder; it is a script beside the playbooks, not a package."""
     spec = importlib.util.spec_from_file_location("wheelhouse", ROOT / "ansible" / "wheelhouse.py")
     assert spec is not None

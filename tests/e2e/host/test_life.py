@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.errors import OddsdError
+from tests.e2e.host.releases import own_version
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the loop the servers of the house live in
 
@@ -136,7 +137,7 @@ async def test_a_missing_credential_ends_with_78_and_its_name_and_no_restart(hou
 )
 async def test_a_hung_loop_is_killed_with_its_stacks_in_the_journal_and_started_again(house, signal, shown):
     """The watchdog is fed by loops that keep their own deadlines, not by a timer: what hangs is seen, shown, cured."""
-    (packages,) = (house.machine.tree / "opt/oddsd").glob("0.1.0/lib/python3*/site-packages")
+    (packages,) = (house.machine.tree / "opt/oddsd" / own_version()).glob("lib/python3*/site-packages")
     trap, start = packages / "hang.py", packages / "hang.pth"
     trap.write_text(HANG)
     start.write_text("import hang\n")

@@ -46,14 +46,17 @@ async def test_an_upgrade_and_a_rollback_keep_stream_and_backlog(house):
 
 
 async def test_an_upgrade_that_does_not_come_up_is_undone(house):
-    """The version that ran runs again by itself, and the run fails with the service's own words."""
+    """The version that ran runs again by itself, as it was configured, and the run fails with the service's own words."""
     add_release(
         house.control.wheelhouse, BROKEN,
         spoil=("agent/daemon.py", '\nraise SystemExit("a release nobody tried")\n'),
     )  # fmt: skip
     before = await _report(house)
+    file = house.machine.tree / "etc/oddsd/oddsd.toml"
+    configured = file.read_text()
+    wanted = house.variables["oddsd_edge_config"] | {"log_level": "debug"}
 
-    played = await house.control.play(**house.variables | {"oddsd_edge_version": BROKEN})
+    played = await house.control.play(**house.variables | {"oddsd_edge_version": BROKEN, "oddsd_edge_config": wanted})
     await house.machine.until(ActiveState="active")
     after = await _report(house)
 
@@ -61,6 +64,7 @@ async def test_an_upgrade_that_does_not_come_up_is_undone(house):
     assert "did not come up" in played.said
     assert "a release nobody tried" in played.said
     assert (after["version"], after["stream_id"]) == (before["version"], before["stream_id"])
+    assert file.read_text() == configured
     assert (await house.tick())["state"] == "ok"
 
 
@@ -93,11 +97,19 @@ async def test_a_broker_on_the_host_speaks_tls_only_and_knows_who_may_what(house
     tls = ("--cafile", "/etc/mosquitto/oddsd/ca.crt")
     await house.machine.run("apt-get", "install", "--yes", "mosquitto-clients")
     reader = await house.machine.run(*subscribe, *tls, "-u", "home", "-P", "reader-password", check=False)
+    secrets = [
+        f"--property=LoadCredentialEncrypted={name}:/etc/oddsd/credentials/{name}"
+        for name in ("database_url", "mqtt_password")
+    ]
+    as_told = ("systemd-run", "--pipe", "--quiet", "--property=User=oddsd", *secrets, "oddsd", "doctor", "--json")
+    _, doctor, _ = await house.machine.run(*as_told, check=False)
     stranger = await house.machine.run(*subscribe, *tls, check=False)
     in_the_open = await house.machine.run(*subscribe, "-u", "home", "-P", "reader-password", check=False)
     back = await house.control.play("--tags", "credentials,configure", **house.variables)
 
     assert (played.code, again.code, again.changed) == (0, 0, 0), played.end + again.end
+    found = {one["id"]: (one["verdict"], one["text"]) for one in json.loads(doctor)["findings"]}
+    assert [found[id_][0] for id_ in ("D17", "D22", "D23")] == ["good"] * 3, found
     assert reader[0] == 0, reader
     assert reader[1].strip()
     assert stranger[0] != 0
