@@ -14,6 +14,7 @@ import structlog
 
 from cloudapi.db import Pool
 from cloudapi.errors import Invalid, NotAllowed, RateLimited, Unauthenticated
+from cloudapi.mail import is_address
 from cloudapi.passwords import Passwords, check_strength
 from cloudapi.queries import accounts, logins
 from cloudapi.tokens import ACCESS_S, REFRESH_MARK, SESSION_MARK, AccessTokens, hash_secret, make_secret
@@ -135,8 +136,9 @@ class Accounts:
 def normal_email(email: str) -> str:
     """One spelling per address. Raises: Invalid if it cannot be one."""
     text = email.strip().lower()
-    name, _, domain = text.rpartition("@")
-    is_plain = text.isprintable() and not any(sign.isspace() for sign in text)
-    if not name or "@" in name or "." not in domain.strip(".") or not is_plain:
-        raise Invalid("This is no e-mail address.", errors=[{"pointer": "/body/email", "detail": "not an address"}])
+    if not is_address(text):
+        raise Invalid(
+            "This is no e-mail address a mail can be sent to: write it in plain letters, like name@example.org.",
+            errors=[{"pointer": "/body/email", "detail": "not an address"}],
+        )
     return text

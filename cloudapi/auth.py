@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qs
 
 import msgspec
@@ -141,6 +141,9 @@ class KeyRing:
         return _person(await logins.load_session(self._pool, hash_secret(session)), None)
 
 
+Still: TypeAlias = Callable[[], Awaitable[Caller]]
+
+
 def _person(found: logins.LoginOwner | None, expires_at: datetime | None) -> Caller:
     if found is None:
         raise Unauthenticated("This login has ended; log in again.")
@@ -244,6 +247,14 @@ async def count_request(limiter: RateLimiter, quota: Quota, caller: Caller, *, c
         await limiter.hit(f"key:{caller.key_id}", caller.requests_per_minute, creates=creates)
     await limiter.hit(f"account:{caller.account_id}", right.requests_per_minute, creates=creates)
     await quota.spend(caller.account_id, right.requests_per_month)
+
+
+async def found_again(still: Still) -> Caller | None:
+    """Who this is by now, for what stays open; None: nobody any more."""
+    try:
+        return await still()
+    except ApiError:
+        return None
 
 
 def caller_in(scope: Scope) -> Caller:

@@ -145,7 +145,7 @@ class Courier:
     async def take_up_again(self) -> None:
         """Put tasks back on the queue that were lost with a worker."""
         messages = await webhook_rows.load_overdue(self.pool, older_than_s=LEFT_S, tiers=list(TIERS))
-        told = await channel_rows.load_overdue(self.pool, older_than_s=LEFT_S)
+        told = await channel_rows.load_overdue(self.pool, older_than_s=LEFT_S, tiers=list(TIERS))
         waiting = await billing.load_waiting(self.pool, older_than_s=LEFT_S)
         async with self.pool.acquire() as connection:
             await tasks.defer(connection, tasks.SEND_WEBHOOK, *({"message_id": str(one)} for one in messages))

@@ -117,7 +117,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 addresses = await self._resolve(host, port)
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout("the name was not resolved in time") from exc
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # UnicodeError: a part of the name is empty or too long
             raise httpcore.ConnectError("the name does not resolve") from exc
         if f"{host}:{port}" not in self._allowed and not (addresses and all(map(is_public, addresses))):
             raise AddressRefused("the host resolves to an address that is not public")

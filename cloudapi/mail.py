@@ -6,6 +6,7 @@ a refused recipient is a bounce, anything else refused is our own trouble and bl
 """
 
 import html
+import re
 import smtplib
 import ssl
 import uuid
@@ -31,6 +32,10 @@ CHUNK = 50  # mails over one connection
 # an address longer than a line becomes an encoded word, and List-Unsubscribe is no address any more.
 ON_THE_WIRE = SMTP.clone(max_line_length=998)
 
+# Plain names and hosts only (RFC 5321 without quoting and literals): whatever else a header may hold, such as "a:b@c"
+# or an encoded word, is read there as another recipient, or cannot be written at all.
+ADDRESS = re.compile(r"(?!.*=\?)[\w!#$%&'*+/=?^`{|}~.-]{1,64}@(?:[a-z0-9-]+\.)+[a-z0-9-]+", re.ASCII)
+
 GONE = frozenset({550, 551, 553})  # there is no such mailbox; 552 and 554 are moods of the server
 
 
@@ -52,6 +57,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     fate: Fate
     said: str | None = None
+
+
+def is_address(text: str) -> bool:
+    """Whether a mail can be written to this address, in lower case."""
+    return ADDRESS.fullmatch(text) is not None
 
 
 def next_delay_s(n_attempts: int) -> int | None:

@@ -17,7 +17,18 @@ from cloudapi.audit import Actor, note
 from cloudapi.bounces import Report, is_marked, return_address
 from cloudapi.db import Pool
 from cloudapi.flags import Flag, is_in, is_on, load_share
-from cloudapi.mail import CHUNK, DELAYS_S, Answer, Fate, Mailbag, MailServerAway, compose, next_delay_s, open_mailbag
+from cloudapi.mail import (
+    CHUNK,
+    DELAYS_S,
+    Answer,
+    Fate,
+    Mailbag,
+    MailServerAway,
+    compose,
+    is_address,
+    next_delay_s,
+    open_mailbag,
+)
 from cloudapi.queries import mail as rows
 from cloudapi.queries import watch
 from cloudapi.queries.mail import DueMail
@@ -85,8 +96,8 @@ class Mailing:
         """Make and send one mail. Raises: MailServerAway, with the mail put back."""
         if not await is_on(self._pool, Flag.MAIL):
             return False
-        if day_is_over(one.day, self._now(), one.time_zone):
-            await rows.finish(self._pool, one, "failed", at=self._now(), answer="the day was over")
+        if why_not := self._why_not(one):
+            await rows.finish(self._pool, one, "failed", at=self._now(), answer=why_not)
             return True
         try:
             told = await self._edition(one)
@@ -118,6 +129,11 @@ class Mailing:
             raise
         await self._write(one, answer)
         return True
+
+    def _why_not(self, one: DueMail) -> str | None:
+        if day_is_over(one.day, self._now(), one.time_zone):
+            return "the day was over"
+        return None if is_address(one.email) else "no mail can be sent to this address"
 
     def _returns_to(self, one: DueMail) -> str | None:
         mailbox = self._settings.mail_bounces

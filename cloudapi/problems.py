@@ -11,6 +11,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -155,6 +156,8 @@ def exception_handlers() -> ExceptionHandlersMap:
     handlers: ExceptionHandlersMap = {
         ApiError: _answer_api_error,
         HTTPException: _answer_framework,
+        asyncpg.CharacterNotInRepertoireError: _answer_unstorable,
+        asyncpg.UntranslatableCharacterError: _answer_unstorable,
         Exception: _answer_unexpected,
     }
     return {**handlers, **dict.fromkeys(AWAY, _answer_away)}
@@ -190,6 +193,12 @@ def _answer_framework(request: Request[Any, Any, Any], exc: HTTPException) -> Re
     detail = exc.detail if exc.detail and exc.detail != title else f"{title}: {request.method} {request.url.path}"
     code = FRAMEWORK_CODES.get(exc.status_code, "bad-request")
     return _answer(request, exc.status_code, code, title, detail, headers=dict(exc.headers or {}))
+
+
+def _answer_unstorable(request: Request[Any, Any, Any], _: Exception) -> Response[Problem]:
+    """A NUL is text in JSON, in a form and in an address, and none to PostgreSQL."""
+    detail = "A text holds a sign that cannot be kept (NUL); send it without."
+    return _answer(request, 422, "invalid", "The request is not valid", detail)
 
 
 def _answer_away(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:

@@ -1,7 +1,7 @@
 """What moved most within the last hour, and how many markets are watched: the live page's own questions.
 
-Law: a market's price of an hour ago is the one that stood then, however old its quote, or the first of the hour where
-there was none: a house that has just begun has movers too. Looked at are the most traded
+Law: a market's price of an hour ago is the one that stood then, if it was quoted within the day before (`LOOK_BACK`),
+or the first of the hour where there was none: a house that has just begun has movers too. Looked at are the most traded
 markets alone: an hour of all of them would be read from the whole day's partition.
 """
 
@@ -29,10 +29,10 @@ left join lateral ( -- met within the hour: its move since then; not looked for 
     where before.mid is null and market_id = traded.market_id and fetched_at > $1 and mid is not null
     order by fetched_at limit 1
 ) as seen on true
-where coalesce(before.mid, seen.mid) <> traded.mid
+where coalesce(before.mid, seen.mid) <> traded.mid and title is not null -- a stub has no question yet
 order by abs(traded.mid - coalesce(before.mid, seen.mid)) desc, market_key limit $4
 """
-COUNT_OPEN = "select count(*) from market where status = 'OPEN'"
+COUNT_OPEN = "select count(*) from market where status = 'open' and title is not null"
 
 
 class Mover(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,7 +61,9 @@ where channel_id = $1 returning disabled_at is not null
 """
 OVERDUE = """
 select n.channel_id, n.event_ref from notification as n join notification_channel as c using (channel_id)
+join account as a on a.account_id = c.account_id
 where n.state = 'pending' and n.next_at < now() - make_interval(secs => $1) and c.disabled_at is null
+  and a.tier = any ($2) and a.closed_at is null
 order by n.next_at limit 500
 """
 TRIM = "delete from notification where state <> 'pending' and next_at < now() - make_interval(days => $1)"
@@ -158,9 +160,9 @@ async def note_failed(
     return bool(await connection.fetchval(FAILS, channel_id, most))
 
 
-async def load_overdue(pool: Pool, *, older_than_s: float) -> list[tuple[uuid.UUID, str]]:
+async def load_overdue(pool: Pool, *, older_than_s: float, tiers: list[str]) -> list[tuple[uuid.UUID, str]]:
     """Messages whose task was lost."""
-    return [(row["channel_id"], row["event_ref"]) for row in await pool.fetch(OVERDUE, older_than_s)]
+    return [(row["channel_id"], row["event_ref"]) for row in await pool.fetch(OVERDUE, older_than_s, tiers)]
 
 
 async def trim(pool: Pool, *, days: int) -> None:

@@ -252,7 +252,8 @@ async def create_key(
     services: Wired, request: AnyRequest, data: JSONBody[KeyRequest], request_key: RequestKey
 ) -> Response[bytes]:
     """A key, shown this once. A repeat with the same Idempotency-Key makes no second one and shows none."""
-    if data.expires_at is not None and (aware(data.expires_at, "expires_at") or data.expires_at) <= services.now():
+    ends_at = aware(data.expires_at, "expires_at", of="body")
+    if ends_at is not None and ends_at <= services.now():
         errors = [{"pointer": "/body/expires_at", "detail": "in the past"}]
         raise Invalid("A key cannot end before it begins.", errors=errors)
 

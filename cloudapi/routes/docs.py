@@ -6,12 +6,15 @@ entitlements; problems from the error tree), so it cannot say what the service d
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
 
 from cloudapi.errors import ApiError
+from cloudapi.problems import FRAMEWORK_CODES
 from cloudapi.tiers import ENTITLEMENTS
 
 STYLE = """
@@ -98,13 +101,20 @@ def _render_tiers() -> str:
 
 
 def _render_problems() -> str:
-    kinds: list[type[ApiError]] = [ApiError, *ApiError.__subclasses__()]
+    told = {kind.code: (kind.status, kind.__doc__ or "") for kind in _kinds(ApiError)}
+    for status, code in FRAMEWORK_CODES.items():
+        told.setdefault(code, (status, f"{HTTPStatus(status).phrase}."))
     rows = [
-        f'<tr id="problem-{kind.code}"><td><code>{kind.code}</code></td><td>{kind.status}</td>'
-        f"<td>{escape(kind.__doc__ or '')}</td></tr>"
-        for kind in sorted(kinds, key=lambda kind: kind.status)
+        f'<tr id="problem-{code}"><td><code>{code}</code></td><td>{status}</td><td>{escape(meaning)}</td></tr>'
+        for code, (status, meaning) in sorted(told.items(), key=lambda item: item[1][0])
     ]
     return f'<h2 id="problems">Problems</h2>{_table(("code", "status", "meaning"), rows)}'
+
+
+def _kinds(kind: type[ApiError]) -> Iterator[type[ApiError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
 
 
 def _render_schema(name: str, schema: dict[str, Any]) -> str:

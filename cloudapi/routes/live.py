@@ -7,7 +7,7 @@ that takes nothing for 20 s is let go.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Receive, Scope, Send
 
-from cloudapi.auth import STILL, Caller
+from cloudapi.auth import STILL, Caller, Still, found_again
 from cloudapi.errors import ApiError, Forbidden, Invalid, RateLimited
 from cloudapi.feed import Event, Feed, Listener
 from cloudapi.patience import Patience
@@ -39,7 +39,6 @@ RETRY_MS = 2000
 TICKET_LASTS_S = 30.0
 HEARTBEAT = b":\n\n"
 
-Still = Callable[[], Awaitable[Caller]]
 Topics: TypeAlias = Annotated[
     str | None,
     QueryParameter(max_length=100, description=f"Comma-separated; all unless said: {', '.join(TOPICS)}."),
@@ -156,10 +155,8 @@ async def tell(listener: Listener, feed: Feed, still: Still | None) -> AsyncIter
 
 
 async def _may_stay(still: Still) -> bool:
-    try:
-        return (await still()).entitlement.live_streams > 0
-    except ApiError:
-        return False
+    caller = await found_again(still)
+    return caller is not None and caller.entitlement.live_streams > 0
 
 
 @get(

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cloudapi import credits as booking
 from cloudapi import sessions
-from cloudapi.auth import Caller
+from cloudapi.auth import STILL, Caller, Still, found_again
 from cloudapi.db import Connection
 from cloudapi.errors import Conflict, NotFound, RateLimited
 from cloudapi.idempotency import once
@@ -202,15 +202,20 @@ async def follow_session(
     if services.bells.n_of(account_id) >= MOST_STREAMS:
         raise RateLimited(f"{MOST_STREAMS} session streams of this account are open; close one.", retry_after_s=15)
     services.make_room()
-    return SessionStream(services, account_id, session_id, last_id or 0)
+    return SessionStream(services, account_id, session_id, last_id or 0, request.scope["state"][STILL])
 
 
 class SessionStream(Response[bytes]):
-    """A response that stays open until the session ends, the reader leaves or the process stops."""
+    """A response that stays open until the session ends, the reader leaves, his key opens nothing any more or the
+    process stops.
+    """
 
-    def __init__(self, services: Services, account_id: uuid.UUID, session_id: uuid.UUID, after: int) -> None:
+    def __init__(
+        self, services: Services, account_id: uuid.UUID, session_id: uuid.UUID, after: int, still: Still
+    ) -> None:
         super().__init__(b"", media_type="text/event-stream")
         self._services, self._account_id, self._session_id, self._after = services, account_id, session_id, after
+        self._still = still
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # wider: any will do
         """What the framework runs."""
@@ -236,6 +241,9 @@ class SessionStream(Response[bytes]):
         services, ends_at = self._services, time.monotonic() + LASTS_S
         while not is_gone():
             bell.clear()
+            if await found_again(self._still) is None:
+                yield b'event: bye\ndata: {"reason":"not allowed any more"}\n\n'
+                return
             found = await sessions.look(services.pool, self._account_id, self._session_id)
             told = await stored.load_events(services.pool, self._account_id, self._session_id, self._after)
             for event in told:

@@ -134,18 +134,22 @@ class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     data: list[BenchmarkReport]
 
 
-def aware(moment: datetime | None, name: str) -> datetime | None:
-    """The instant a caller named. Raises: Invalid if it has no zone or is no instant a database knows."""
+def aware(moment: datetime | None, name: str, *, of: str = "query") -> datetime | None:
+    """The instant a caller named. Raises: Invalid if it has no zone or is no instant a database knows.
+
+    Args:
+        of: where it was named, query or body.
+    """
     if moment is None:
         return None
     if moment.utcoffset() is None:
         raise Invalid(
             f"{name} needs a zone: write it as RFC 3339, as in 2026-01-31T12:00:00Z.",
-            errors=[{"pointer": f"/query/{name}", "detail": "no zone"}],
+            errors=[{"pointer": f"/{of}/{name}", "detail": "no zone"}],
         )
     if not datetime(2000, 1, 1, tzinfo=moment.tzinfo) <= moment <= datetime(2100, 1, 1, tzinfo=moment.tzinfo):
         raise Invalid(
-            f"{name} must lie between 2000 and 2100.", errors=[{"pointer": f"/query/{name}", "detail": "out of range"}]
+            f"{name} must lie between 2000 and 2100.", errors=[{"pointer": f"/{of}/{name}", "detail": "out of range"}]
         )
     return moment
 

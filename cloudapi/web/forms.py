@@ -21,6 +21,7 @@ from cloudapi.web.links import with_query
 T = TypeVar("T", bound=msgspec.Struct)
 
 ONCE = "once"  # the field with the form's number
+LONGEST = 2001  # signs kept of a field: one more than any may have, so that what is too long is refused and not cut
 SECRETS = frozenset({"password", "old_password", "new_password", "key", "address"})
 NO_STORE = {"cache-control": "no-store"}
 
@@ -71,7 +72,7 @@ def form_number() -> str:
 async def read_form(request: AnyRequest) -> dict[str, list[str]]:
     """What was filled in, by field."""
     form = await request.form()
-    return {name: [str(one)[:2000] for one in form.getall(name)] for name in form}
+    return {name: [str(one)[:LONGEST] for one in form.getall(name)] for name in form}
 
 
 def number_of(given: Mapping[str, list[str]]) -> str:

@@ -1,12 +1,14 @@
 """Templates to pages: the one environment, its filters, the headers each page has, and failures as pages.
 
 Law: everything is escaped, and a name a template does not know is an error, not an empty place. What is missing is a
-dash, never 0. No page carries a script or a style of its own: the policy would refuse it, and lets one hand alone make
-HTML, that of `page.js` for htmx. What comes from other hands (`make assets`) may be absent: pages are whole without.
+dash, never 0; a minus is a minus, no hyphen, and what rounds to 0 has none. No page carries a script or a style of its
+own: the policy would refuse it, and lets one hand alone make HTML, that of `page.js` for htmx. What comes from other
+hands (`make assets`) may be absent: pages are whole without.
 """
 
 import hashlib
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +32,7 @@ POLICY = (
 HEADERS = {"content-security-policy": POLICY, "cache-control": "private, no-store", "vary": "Cookie, Authorization"}
 STALE_S = 120  # a feed silent for longer is told in red
 ABSENT = "–"  # noqa: RUF001  a dash as printed
+MINUS = "\N{MINUS SIGN}"  # as wide as a plus, and never the end of a line
 
 MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 VENDOR = ("htmx.min.js", "uplot.min.js", "uplot.min.css")  # the folder `vendor` holds them, once they were fetched
@@ -48,17 +51,31 @@ DIGESTS = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in ASSETS.
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as percent: 0.4125 is 41.2 %."""
-    return ABSENT if value is None else f"{value * 100:.{digits}f}\u202f%"
+    return ABSENT if value is None else f"{_printed(f'{value * 100:z.{digits}f}')}\u202f%"
 
 
 def points(value: float | None) -> str:
     """A difference of probabilities, with its sign, in percentage points."""
-    return ABSENT if value is None else f"{value * 100:+.1f}\u202fpp"
+    return ABSENT if value is None else f"{_printed(f'{value * 100:+z.1f}')}\u202fpp"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number as it is."""
-    return ABSENT if value is None else f"{value:.{digits}f}"
+    return ABSENT if value is None else _printed(f"{value:z.{digits}f}")
+
+
+def signed(value: int) -> str:
+    """A whole number with its sign."""
+    return _printed(f"{value:+d}")
+
+
+def usd(value: Decimal) -> str:
+    """An amount as it was reckoned, to the last place."""
+    return f"{MINUS if value < 0 else ''}${abs(value)}"
+
+
+def _printed(text: str) -> str:
+    return text.replace("-", MINUS)
 
 
 def words(value: str | None) -> str:
@@ -69,6 +86,11 @@ def words(value: str | None) -> str:
 def minute(moment: datetime) -> str:
     """A moment in UTC, for whoever reads without our script."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def instant(text: str) -> datetime:
+    """A moment as JSON has it."""
+    return datetime.fromisoformat(text)
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -106,7 +128,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"percent": percent, "points": points, "number": number, "words": words, "minute": minute}
-    made.filters |= {"ago": ago, "reliability": reliability}
+    made.filters |= {"signed": signed, "usd": usd, "instant": instant, "ago": ago, "reliability": reliability}
     made.globals |= {"asset": asset, "has_asset": has_asset, "with_query": with_query, "ABSENT": ABSENT}
     made.globals["VENDOR"] = VENDOR
     return made

@@ -383,3 +383,37 @@ async def test_too_many_requests_and_a_database_that_is_away_are_pages_that_say_
     monkeypatch.setattr(type(signed_in.services.limiter), "hit", full)
     limited = await signed_in.http.get("/app/insights")
     assert (limited.status_code, "Come back in 17 seconds" in limited.text) == (429, True)
+
+
+async def test_what_is_too_long_is_refused_and_never_cut(signed_in: Replica) -> None:
+    """An endpoint at an address that was cut off would be one nobody has."""
+    path = "/app/account/webhooks"
+    fields = {"topics": "insight", "once": "n-1"}
+
+    answer = await send(signed_in, path, url="https://example.org/" + "a" * 3000, **fields)
+
+    assert (answer.status_code, 'id="url-fault">at most 2000' in answer.text) == (422, True)
+    assert (await signed_in.http.get("/v1/webhooks")).json()["data"] == []
+
+
+async def test_a_sign_no_database_holds_is_refused_in_words(signed_in: Replica) -> None:
+    """A NUL is text to a browser, and none to PostgreSQL."""
+    fields = {"kind": "keyword", "subject": "ra\0in", "min_move": "5", "min_confidence": "60", "once": "n-1"}
+
+    answer = await send(signed_in, "/app/account/watch", **fields)
+
+    assert answer.status_code == 422
+    for path in ("/app/markets?q=ra%00in", "/app/markets/ra%00in", "/v1/markets?q=ra%00in", "/v1/markets/ra%00in"):
+        assert (await signed_in.http.get(path)).status_code in {404, 422}, path
+
+
+async def test_a_page_refused_for_another_reason_than_the_tier_sends_nobody_to_the_tiers(signed_in: Replica) -> None:
+    """No tier opens what is for operators, or what a key may not."""
+    refused = await signed_in.http.get("/app/edges")
+
+    assert refused.status_code == 403
+    assert "What each tier reads" not in refused.text
+    assert (
+        "What each tier reads"
+        in (await signed_in.get("/app/predictions", tier=Tier.BASIC, headers={"cookie": ""})).text
+    )

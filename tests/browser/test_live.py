@@ -6,6 +6,7 @@ import pytest
 
 from cloudapi.tiers import Tier
 from cloudapi.web.render import VENDOR, has_asset
+from sync.records import MarketStatus
 from tests.browser.chromium import Page
 from tests.browser.conftest import HOSTILE
 from tests.browser.test_browser import enter
@@ -91,7 +92,7 @@ async def test_a_pause_gives_the_stream_back_and_going_on_shows_what_was_missed(
 
     await tab.value(PAUSE)
     await tab.until(f"{STATE} === 'on' && {PULSE}.includes('Where is KXDOWN?')")
-    assert "-19.0\u202fpp" in await tab.value(PULSE)
+    assert "\u221219.0\u202fpp" in await tab.value(PULSE)
 
 
 async def test_the_seconds_since_the_last_landing_go_on_and_turn_red(tab: Page, reader: Replica, clock: Clock) -> None:
@@ -134,6 +135,33 @@ async def test_the_movers_are_the_hours_own_and_the_strongest_first(
     text = (await replica.get("/app/live")).text
 
     assert text.index("Where is KXB?") < text.index("Where is KXA?")
-    assert "-30.0\u202fpp" in text
+    assert "\N{MINUS SIGN}30.0\u202fpp" in text
     assert "KXOLD" not in text
     assert "KXSTILL" not in text
+
+
+async def test_the_markets_tracked_are_those_that_are_open(edge: HandEdge, replica: Replica, clock: Clock) -> None:
+    """A house that watches two and says nought looks broken."""
+    clock.moment = NOW
+    await edge.hello()
+    closed = make_market(ticker="KXC", title="Where is KXC?", status=MarketStatus.CLOSED)
+    await land(edge, replica, *make_move("KXA", 0.50, 0.55), *make_move("KXB", 0.50, 0.20), closed)
+
+    text = (await replica.get("/app/live")).text
+
+    assert '<span class="big">2</span><span>open markets tracked</span>' in text
+
+
+async def test_a_market_known_from_its_prices_alone_moves_nothing(
+    edge: HandEdge, replica: Replica, clock: Clock
+) -> None:
+    """Its question is still on the way: it has no name to be shown by, and the others are shown all the same."""
+    clock.moment = NOW
+    await edge.hello()
+    await land(edge, replica, *make_move("KXSTUB", 0.20, 0.90)[1:], *make_move("KXA", 0.50, 0.55))
+
+    answer = await replica.get("/app/live")
+
+    assert answer.status_code == 200
+    assert "Where is KXA?" in answer.text
+    assert "KXSTUB" not in answer.text

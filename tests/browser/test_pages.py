@@ -242,3 +242,21 @@ async def test_the_leaderboard_is_narrowed_by_addresses_that_keep_each_other(
     assert 'href="/app/leaderboard?sort=brier_skill&amp;category=politics&amp;frame=1d"' in part
     assert "Too early for an order of this part" in early
     assert (await replica.get("/app/leaderboard?frame=2d")).status_code == 422
+
+
+async def test_every_moment_is_told_in_the_same_way(stocked: Replica) -> None:
+    """A moment as JSON has it is read by nobody, and breaks in two on a telephone."""
+    for path in PATHS:
+        words = re.sub(r"<[^>]+>", " ", (await stocked.get(path)).text)
+        assert not re.search(r"\dT\d", words), path
+    assert len(re.findall(r'data-label="Made"><time', (await stocked.get("/app/record")).text)) == 3
+
+
+async def test_no_hyphen_stands_for_a_minus(stocked: Replica) -> None:
+    """Figures below nought are told with the sign that is as wide as a plus."""
+    seen = ""
+    for path in PATHS:
+        words = re.sub(r"<[^>]+>", " ", (await stocked.get(path)).text)
+        assert not re.search(r"(?<![\w:.-])\$?-\$?\d", words), path
+        seen += words
+    assert "\N{MINUS SIGN}" in seen

@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,8 +12,11 @@ from tests.browser.axe import AXE, find_barriers
 from tests.browser.chromium import Page
 from tests.browser.conftest import EMAIL, PASSWORD
 from tests.browser.looks import SCREENS, STANDS_AT, STOPS, find_flaws
-from tests.browser.walk import REFUSING, named, walk
+from tests.browser.walk import LEAVES, NOT_OF_THE_TIER, REFUSING, named, walk
+from tests.fakes.asgi import serve
+from tests.fakes.stripe import FakeStripe
 from tests.integration.cloud.conftest import Replica
+from tests.integration.cloud.subscribed import settings_of
 
 MAY_WEIGH_BYTES = 100_000
 SCHEMES = ("light", "dark")
@@ -103,6 +106,49 @@ async def _tabbed(tab: Page, n_stops: int) -> AsyncIterator[list[Any]]:
             n_stops -= 1
             yield at
         before = at[0]
+
+
+async def nothing(_scope: Any, _receive: Any, send: Any) -> None:
+    """An answer that leaves a browser where it is."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # stripe's way of calling httpx
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_a_page_of_another_tier_and_one_that_leads_away_are_as_good_as_the_rest(
+    tab: Page, start_replica: Callable[..., Awaitable[Replica]], dsns: tuple[str, str], width: int
+) -> None:
+    """No address alone opens them: who asks makes the one, a button the other."""
+    stripe, faults = FakeStripe(), dict[str, Any]()
+
+    async def look(name: str, said: str) -> None:
+        assert said in await tab.value("document.querySelector('main').textContent")
+        for scheme in SCHEMES:
+            await tab.resize(width, dark=scheme == "dark")
+            await tab.photograph(SCREENS / f"{width}-{scheme}-{name}.png")
+            found = await find_flaws(tab) | {"barriers": await find_barriers(tab) if AXE.is_file() else []}
+            if told := {what: flaw for what, flaw in found.items() if flaw}:
+                faults[f"{name} {scheme}"] = told
+        stops = await tab.value(STOPS)
+        walked = [stop async for stop in _tabbed(tab, len(stops))]
+        if walked != [[stop, True] for stop in stops]:
+            faults[f"{name} by keyboard"] = walked
+
+    async with serve(stripe) as url, serve(nothing) as stripe.pages:
+        replica = await start_replica(**settings_of(dsns[0], stripe_api_url=url))
+        await replica.services.accounts.register(EMAIL, PASSWORD)
+        session = await replica.services.accounts.open_session(EMAIL, PASSWORD, network="127.0.0.1")
+        await tab.call("Network.setCookie", name="oddsd_session", value=session.secret, url=replica.url, httpOnly=True)
+        await tab.resize(width)
+        await tab.visit(replica.url + NOT_OF_THE_TIER)
+        await look("app-not-of-the-tier", "Not part of this tier")
+        await tab.visit(f"{replica.url}/app/account/billing")
+        await tab.press(LEAVES)
+        await look("app-leaving", "You are led to the payment service")
+
+    assert not faults
+    assert not [said for said in tab.complaints if "status of 403" not in said]
 
 
 async def test_a_page_weighs_less_than_a_hundred_kilobytes_with_all_its_files(settled: Replica) -> None:

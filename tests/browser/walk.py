@@ -1,7 +1,9 @@
 """Every address a reader can be at, worked out from the router: a page that is added is walked without being named here.
 
 Law: a page whose address names something (a market, an endpoint) needs an example in `NAMED`; without one the walk
-does not begin. `BESIDES` are the same pages as they look when narrowed, asked for what is not there, or refusing.
+does not begin. `BESIDES` are the same pages as they look when narrowed, asked for what is not there, or refusing. Two
+pages no address alone opens: `NOT_OF_THE_TIER` is one to a reader who pays nothing, and pressing `LEAVES` on a page
+with plans leads to one that leads on.
 """
 
 import re
@@ -31,6 +33,9 @@ BESIDES = (
     "/app/insights?category=nothing-like-it",
 )
 REFUSING = {"/app/nothing", "/app/predictions/prd-none", "/app/leaderboard?frame=2d"}  # pages of an error
+
+NOT_OF_THE_TIER = "/app/predictions"
+LEAVES = "form[action$=checkout] button"
 
 
 def routed() -> list[str]:

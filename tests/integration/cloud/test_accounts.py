@@ -303,6 +303,8 @@ async def test_an_account_has_ten_keys_at_most(replica: Replica) -> None:
     assert sorted(answer.status_code for answer in last) == [201, 409, 409, 409]
     assert (await person.make_key(scopes=["ingest"])).status_code == 422
     assert (await person.make_key(expires_at="2020-01-01T00:00:00Z")).status_code == 422
+    zoneless = await person.make_key(expires_at="2099-01-01T00:00:00")
+    assert (zoneless.status_code, zoneless.json()["errors"][0]["pointer"]) == (422, "/body/expires_at")
 
 
 @pytest.mark.parametrize("ended_by", ["operator", "owner"])

@@ -31,6 +31,11 @@ BOT = "123456789:AAE-abcdefghijklmnopqrstuvwxyz012345"
 HOSTILE = "@everyone <!here> !channel> &lt;!here&gt; <@U012AB3CD> @U012AB3CD> <https://evil.example|bank> <b>x</b> & so"
 WAKERS = ("@everyone", "<!", "<@", "<http", "<b>x")
 
+CHANNEL = """
+insert into notification_channel (channel_id, account_id, kind, address, topics, watched_only, per_hour)
+values (gen_random_uuid(), $1, 'ntfy', 'secret-topic-1', array['insight'], false, 20)
+"""
+
 # apprise imports it itself, on a Python that still has it.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
@@ -215,7 +220,7 @@ async def test_a_service_that_does_not_answer_is_not_told_again(
             await work.send_notification(channel, "session:one")
 
     assert len(service.got) <= 1
-    assert await load_overdue(replica.services.pool, older_than_s=-60) == []
+    assert await load_overdue(replica.services.pool, older_than_s=-60, tiers=[Tier.PRO]) == []
     assert await owner.fetchval("select state from notification") == "sending"
 
 
@@ -269,3 +274,21 @@ async def test_a_share_decides_who_is_told_and_nobody_waits_behind_the_others(
     for table in ("notification", "webhook_message"):
         rows = await owner.fetch(f"select event_ref from {table}")
         assert [row["event_ref"] for row in rows] == ["session:two"]
+
+
+async def test_what_waits_for_an_account_that_pays_no_more_is_not_taken_up_again(
+    replica: Replica, owner: asyncpg.Connection
+) -> None:
+    """It would be handed out each minute for ever, and before long there were room for nothing else."""
+    pro, gone = await make_person(replica, "pro@example.org", Tier.PRO), await make_person(replica, tier=Tier.BASIC)
+    for person in (pro, gone):
+        await owner.execute(CHANNEL, person.account_id)
+    await owner.execute(
+        "insert into notification (channel_id, account_id, event_ref, title, body)"
+        " select channel_id, account_id, 'insight:1', 'Insight', 'said' from notification_channel"
+    )
+
+    found = await load_overdue(replica.services.pool, older_than_s=-60, tiers=[Tier.PRO])
+
+    channel = await owner.fetchval("select channel_id from notification_channel where account_id = $1", pro.account_id)
+    assert found == [(channel, "insight:1")]

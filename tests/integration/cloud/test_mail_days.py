@@ -158,3 +158,23 @@ async def test_a_share_of_readers_is_mailed_and_the_rest_hold_up_nobody(
 
     assert 0 < len(wanted) < CHUNK
     assert {address for address, _ in server.taken} == wanted
+
+
+async def test_an_address_no_header_can_hold_holds_up_no_other(
+    edge: HandEdge, replica: Replica, dsns: tuple[str, str], owner: asyncpg.Connection
+) -> None:
+    """An account may be older than the rule of its address: its mail is given up, and those behind it go out."""
+    await news(edge, replica)
+    for address in ("a@[b.<", "a:b@c.org", "ü@b.org"):
+        await owner.execute("update account set email = $2 where account_id = $1", await make_reader(owner), address)
+    last = await make_reader(owner)
+    async with mail_server() as server:
+        given: dict[str, Any] = {"smtp_url": server.url, "mail_from": "o@odds.example", "mails_per_minute": 10_000}
+        settings = CloudSettings.load(**settings_of(dsns[0], **given))
+        async with make_pool(settings, role="worker") as pool:
+            mailing = Mailing(settings, pool, now=lambda: datetime.now(UTC))
+            await mailing.plan()
+            await mailing.send_chunk()
+
+    assert [address for address, _ in server.taken] == [f"{last.hex}@example.org"]
+    assert await owner.fetchval("select count(*) from mail_daily where state = 'failed'") == 3

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from agent.core.sessions import moves
 from cloudapi.flags import Flag, set_flag
+from cloudapi.keys import prefix_of
+from cloudapi.queries.accounts import revoke_key
 from cloudapi.queries.sessions import compare_shadows, load_figures
+from cloudapi.routes import sessions as routes
 from cloudapi.sessions import recover
 from cloudapi.tiers import ENTITLEMENTS, Tier
 from sync.records import SessionState
@@ -321,6 +324,22 @@ async def test_an_open_stream_does_not_hold_up_a_stop(replica, market):
         rest = [line async for line in lines]
 
     assert "event: bye" in rest
+
+
+async def test_a_stream_of_a_session_does_not_outlive_the_key_that_opened_it(replica, market, owner, monkeypatch):
+    """A key that was taken back hears no step that lands afterwards."""
+    monkeypatch.setattr(routes, "HEARTBEAT_S", 0.05)
+    session = (await ask(replica)).json()
+    key = replica.keys[Tier.PREMIUM]
+    headers = {"authorization": f"Bearer {key}"}
+
+    async with asyncio.timeout(5), replica.http.stream("GET", session["links"]["events"], headers=headers) as stream:
+        lines = stream.aiter_lines()
+        await anext(lines)
+        await revoke_key(owner, prefix_of(key))
+        rest = [line async for line in lines]
+
+    assert rest[-3:-1] == ["event: bye", 'data: {"reason":"not allowed any more"}']
 
 
 async def test_only_so_many_sessions_at_once(replica, market):
