@@ -36,7 +36,7 @@ def buffer(state: State, live: Live, now: datetime) -> list[Line]:
                 "buffer.held",
                 Level.DEGRADED,
                 f"{counted(state.n_held_batches, 'batch', 'batches')} set aside",
-                why=f"the cloud refuses it for good: {state.held_reason}",
+                why=f"it cannot land as it is: {state.held_reason}",
                 advice="other batches pass; update the side that is wrong, nothing is dropped meanwhile",
             )
         )

@@ -149,16 +149,11 @@ class Store:
                 if tx.emitted:
                     await outbox.seal(tx, tx.emitted, now_ms=to_ms(self.clock()))
                 # A cancellation between the commit's start and its end must not leave the outcome open.
-                await asyncio.shield(asyncio.ensure_future(self._commit()))
+                await asyncio.shield(asyncio.ensure_future(self._commit(tx)))
             except BaseException as exc:
                 await asyncio.shield(asyncio.ensure_future(self._rollback()))
-                if isinstance(exc, StoreFull):
-                    self.full.set()
-                elif isinstance(exc, DeviceFailed):
-                    self._failed = exc
+                self._note(exc)
                 raise
-            if tx.emitted:
-                self.sealed.set()
 
     async def checkpoint(self) -> None:
         """Fold the WAL into the file and give its room back. Raises: StoreError."""
@@ -168,11 +163,22 @@ class Store:
             except sqlite3.Error as exc:
                 raise mapped(exc, "checkpoint") from exc
 
-    async def _commit(self) -> None:
+    async def _commit(self, tx: Tx) -> None:
+        # What comes of it is noted here: whoever asked for it may have been cancelled meanwhile.
         try:
             await self._writer.commit()
         except sqlite3.Error as exc:
-            raise mapped(exc, "COMMIT") from exc
+            told = mapped(exc, "COMMIT")
+            self._note(told)
+            raise told from exc
+        if tx.emitted:
+            self.sealed.set()
+
+    def _note(self, exc: BaseException) -> None:
+        if isinstance(exc, StoreFull):
+            self.full.set()
+        elif isinstance(exc, DeviceFailed):
+            self._failed = exc
 
     async def _rollback(self) -> None:
         # Queued behind whatever was under way, and nothing where no transaction is left: whether one is open cannot

@@ -167,7 +167,7 @@ async def save_receipt(tx: Tx, batch: Batch, receipt: dict[str, Any], *, now_ms:
 
 
 async def save_hold(tx: Tx, batch: Batch, reason: str) -> None:
-    """Set a batch aside: the cloud refuses it for good, the others pass."""
+    """Set a batch aside: it cannot land as it is, the others pass."""
     await tx.execute(
         "UPDATE batches SET held_reason = ? WHERE stream_id = ? AND lo = ?", (reason, batch.stream_id, batch.lo)
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +57,39 @@ async def test_a_cancelled_transaction_rolls_back_and_frees_the_writer(store):
         await tx.execute("INSERT INTO meta VALUES ('c', 'd')")
     rows = await store.reader.fetch("SELECT key FROM meta")
     assert [row["key"] for row in rows] == ["c"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_comes_of_a_commit_is_known_though_its_writer_was_cancelled(store, monkeypatch, fails: bool):
+    """A job's time limit in the middle of a COMMIT: the sender is woken all the same, a failing device stops writing."""
+    commit, under_way = store._writer.commit, asyncio.Event()
+
+    async def slow() -> None:
+        busy = asyncio.ensure_future(store._writer._execute(time.sleep, 0.05))  # the thread, as a slow sync keeps it
+        committing = asyncio.ensure_future(commit())
+        under_way.set()
+        await asyncio.gather(busy, committing)
+        if fails:
+            failure = sqlite3.OperationalError("disk I/O error")
+            failure.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise failure
+
+    async def write() -> None:
+        async with store.write() as tx:
+            tx.emit(quote("k"))
+
+    monkeypatch.setattr(store._writer, "commit", slow)
+    task = asyncio.create_task(write())
+    await under_way.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+
+    assert store.sealed.is_set() is not fails
+    if fails:
+        with pytest.raises(DeviceFailed, match="nothing is written any more"):
+            await write()
 
 
 async def test_two_writers_never_share_a_transaction(store):
