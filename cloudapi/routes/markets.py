@@ -149,13 +149,7 @@ async def list_series(
     since, until = _asked_span(services, request, interval, start, end)
 
     async def make() -> SeriesList:
-        found = []
-        for each in wanted:
-            try:
-                found.append(await _make_series(services, each, interval, since, until))
-            except NotFound:
-                continue
-        return SeriesList(data=found)
+        return SeriesList(data=await _load_series(services, wanted, interval, since, until))
 
     chosen = {"ids": wanted, "interval": interval, "start": start, "end": end}
     return await services.answer(request, "series-many", kinds=("quote",), parameters=chosen, ttl_s=15, make=make)
@@ -209,12 +203,19 @@ def _ids(text: str) -> list[str]:
 async def _make_series(
     services: Services, market_id: str, interval: Interval, since: datetime, until: datetime
 ) -> Series:
-    series = await prices.load_series(services.pool, market_id, interval, start=since, end=until)
-    if series is None:
+    found = await _load_series(services, [market_id], interval, since, until)
+    if not found:
         raise NotFound(f"There is no market {market_id!r}.")
-    if len(series.t) > MAX_POINTS:
+    return found[0]
+
+
+async def _load_series(
+    services: Services, market_ids: list[str], interval: Interval, since: datetime, until: datetime
+) -> list[Series]:
+    found = await prices.load_series(services.pool, market_ids, interval, start=since, end=until)
+    if any(len(series.t) > MAX_POINTS for series in found):
         raise _too_many(Interval.M5)
-    return series
+    return found
 
 
 def _nearest_fitting(length: timedelta) -> Interval:

@@ -122,12 +122,12 @@ async def _history(pool: asyncpg.Pool, db: asyncpg.Connection, day: date) -> dic
     spans = (start, until, timedelta(seconds=1))
     return {
         "raw_ms": await _times(
-            lambda n: prices.load_series(pool, f"kalshi:M-{n}", Interval.RAW, start=start, end=until)
+            lambda n: prices.load_series(pool, [f"kalshi:M-{n}"], Interval.RAW, start=start, end=until)
         ),
         "hourly_ms": await _times(
-            lambda n: prices.load_series(pool, f"kalshi:M-{n}", Interval.H1, start=start, end=until)
+            lambda n: prices.load_series(pool, [f"kalshi:M-{n}"], Interval.H1, start=start, end=until)
         ),
-        "pages": (await explain(db, prices.LOAD_SERIES, 77, *spans)).n_pages,
+        "pages": (await explain(db, prices.LOAD_SERIES, ["kalshi:M-77"], *spans)).n_pages,
     }
 
 

@@ -66,7 +66,7 @@ async def closed_day(owner: asyncpg.Connection) -> datetime:
 async def test_closed_24_hours_are_twenty_pages_at_most(owner: asyncpg.Connection, closed_day: datetime) -> None:
     """As they arrive, a market's quotes lie one to a page; packed, a day of them is one."""
     start = closed_day + timedelta(hours=9)
-    asked = (LOAD_SERIES, 7, start, start + timedelta(days=1), timedelta(seconds=1))
+    asked = (LOAD_SERIES, ["kalshi:M-7"], start, start + timedelta(days=1), timedelta(seconds=1))
     before = await explain(owner, *asked)
 
     storage = await load_storage(owner)
@@ -82,7 +82,7 @@ async def test_closed_24_hours_are_twenty_pages_at_most(owner: asyncpg.Connectio
 
 async def test_hours_of_a_week_are_few_pages(owner: asyncpg.Connection, closed_day: datetime) -> None:
     """A chart of hours must not read twelve times its points."""
-    raw = (LOAD_SERIES, 7, closed_day, closed_day + timedelta(days=2), timedelta(hours=1))
+    raw = (LOAD_SERIES, ["kalshi:M-7"], closed_day, closed_day + timedelta(days=2), timedelta(hours=1))
     before = await explain(owner, *raw)
 
     await (await load_storage(owner)).roll_up()

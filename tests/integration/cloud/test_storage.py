@@ -11,7 +11,7 @@ from cloudapi.db import Pool
 from cloudapi.errors import StorageMismatch
 from cloudapi.migrations.runner import migrate
 from cloudapi.queries.edge import count_landed
-from cloudapi.queries.prices import load_price, load_prices, load_series
+from cloudapi.queries.prices import Series, load_price, load_prices, load_series
 from cloudapi.storage.base import Backend, StorageBackend
 from cloudapi.storage.choice import load_storage
 from cloudapi.tiers import Interval
@@ -175,14 +175,15 @@ async def test_series_is_the_same_however_its_days_are_stored(
     for n_days in (5, 4, 3, 2, 1):
         await fill_day(owner, await days_ago(owner, n_days), 3, 96)
     start = noon(await days_ago(owner, 5)) + timedelta(minutes=7, seconds=3)
+    keys = ["kalshi:M-2", "kalshi:NOBODY", "kalshi:M-1"]  # in this order, and without the one that is not there
     asked = [
         (interval, start, end)
         for interval in Interval
         for end in (start + timedelta(minutes=20), start + timedelta(hours=30), start + timedelta(days=4, minutes=31))
     ]
 
-    async def answers() -> list[object]:
-        return [await load_series(pool, "kalshi:M-2", interval, start=a, end=b) for interval, a, b in asked]
+    async def answers() -> list[list[Series]]:
+        return [await load_series(pool, keys, interval, start=a, end=b) for interval, a, b in asked]
 
     raw = await answers()
     await storage.roll_up()
@@ -190,7 +191,8 @@ async def test_series_is_the_same_however_its_days_are_stored(
     await storage.compact()
     packed = await answers()
 
-    assert len(raw[2].t) > 300
+    assert all([one.market_id for one in found] == ["kalshi:M-2", "kalshi:M-1"] for found in raw)
+    assert len(raw[2][0].t) > 300
     assert raw == rolled
     assert raw == packed
 
@@ -203,7 +205,9 @@ async def test_hours_are_read_and_not_only_kept(owner: asyncpg.Connection, pool:
     await storage.roll_up()
     await owner.execute("update price_1h set mid = 0.123456 where bucket = $1", noon(day))
 
-    series = await load_series(pool, "kalshi:M-1", Interval.H1, start=noon(day), end=noon(day) + timedelta(hours=2))
+    (series,) = await load_series(
+        pool, ["kalshi:M-1"], Interval.H1, start=noon(day), end=noon(day) + timedelta(hours=2)
+    )
 
     assert series.mid[0] == 123456
     assert series.mid[1] != 123456

@@ -90,8 +90,8 @@ async def test_prices_and_series_of_timescale_are_those_of_its_quotes(timescale:
     await send_quotes(timescale, *minutes)
     start, end = hour - timedelta(hours=3), hour
 
-    raw = await load_series(timescale, KEY, Interval.RAW, start=start, end=end)
-    by_hour = await load_series(timescale, KEY, Interval.H1, start=start, end=end)
+    (raw,) = await load_series(timescale, [KEY], Interval.RAW, start=start, end=end)
+    (by_hour,) = await load_series(timescale, [KEY], Interval.H1, start=start, end=end)
     newest = await load_price(timescale, KEY, as_of=None)
     late = await load_prices(timescale, [KEY], as_of=hour - timedelta(minutes=101))
 
