@@ -22,7 +22,7 @@ from agent.road import cloud_road, trust
 from agent.settings import Settings
 from sync.errors import TransportError
 from sync.transports.https import HttpsTransport
-from sync.transports.postgres import PostgresTransport
+from sync.transports.postgres import DELIVERY, FUNCTIONS, PostgresTransport
 
 _LIMIT_S = 5.0
 _EXPIRES_SOON = timedelta(days=14)
@@ -34,8 +34,8 @@ _RIGHTS = """
 SELECT current_user AS who, pg_is_in_recovery() AS standby,
     current_setting('default_transaction_read_only') = 'on' AS read_only,
     (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
-    (SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public'
-        AND p.proname IN ('edge_hello', 'edge_apply') AND has_function_privilege(p.oid, 'EXECUTE')) AS functions,
+    ARRAY(SELECT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public'
+        AND p.proname = ANY ($1) AND has_function_privilege(p.oid, 'EXECUTE')) AS functions,
     (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'
         AND c.relkind IN ('r', 'p') AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')) AS tables,
     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls
@@ -139,7 +139,7 @@ async def _asks_the_database(settings: Settings, road: PostgresTransport, look: 
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=_LIMIT_S, **options)
         try:
-            (row,), expiry = await connection.fetch(_RIGHTS, timeout=_LIMIT_S), _expiry(connection)
+            (row,), expiry = await connection.fetch(_RIGHTS, FUNCTIONS, timeout=_LIMIT_S), _expiry(connection)
         finally:
             await connection.close(timeout=_LIMIT_S)
     except _FAULTS as exc:
@@ -177,13 +177,14 @@ def _certificate(*, local: bool, encrypted: bool, expiry: datetime | None) -> Fi
 
 def _rights(row: asyncpg.Record) -> Finding:
     id_, name, who = "D17", "cloud rights", row["who"]
-    if row["functions"] != 2:
-        fix = "oddsd-cloud migrate, then grant edge_ingest"
-        return failed(id_, name, f"{who} may call {row['functions']} of the edge's 2 functions", fix)
+    missing = [name for name in FUNCTIONS if name not in row["functions"]]
+    if missing:
+        text, fix = f"{who} may not call {', '.join(missing)}", "oddsd-cloud migrate: it grants what edge_ingest needs"
+        return failed(id_, name, text, fix) if set(missing) & set(DELIVERY) else warning(id_, name, text, fix)
     if row["superuser"] or row["tables"]:
-        text = f"{who} may do more than call two functions"
+        text = f"{who} may do more than call the edge's functions"
         return warning(id_, name, text, "sign in as edge_ingest: a stolen key then reads nothing")
-    return good(id_, name, f"{who} may call the two functions and nothing else")
+    return good(id_, name, f"{who} may call the edge's {len(FUNCTIONS)} functions and nothing else")
 
 
 def _writable(row: asyncpg.Record) -> Finding:

@@ -25,6 +25,9 @@ APPLY_S = 60.0
 ASK_S = 15.0  # the small questions: leases, duty, audit
 BYTES_PER_S = 100_000  # the slowest line we still wait for, on top of APPLY_S
 BELL = "edge_requested"
+# What an edge may call, and all it may: without the first two nothing is delivered.
+DELIVERY = ("edge_hello", "edge_apply")
+FUNCTIONS = (*DELIVERY, "edge_audit", "edge_lease", "edge_renew", "edge_complete", "edge_attend", "edge_tell")
 
 _HELD = {
     "28": "check user and password of database_url",

@@ -14,7 +14,7 @@ from agent.doctor.findings import Verdict
 from agent.doctor.lineage import StreamHere
 from agent.settings import load_settings
 from sync.records import SCHEMA_VERSION
-from sync.transports.postgres import PostgresSession
+from sync.transports.postgres import FUNCTIONS, PostgresSession
 from tests.contract.sync.serving import make_edge_key, serving
 from tests.fakes.certificates import make_authority, make_certificate
 from tests.faults.house import socket_of
@@ -117,6 +117,32 @@ async def test_the_whole_way_to_the_cloud_is_told(dsns: tuple[str, str], edge: H
     assert list(told) == ["D12", "D14", "D15", "D16", "D17", "D18", "D19", "D20"]
     assert told.pop("D16") is Verdict.WARNING  # not encrypted here
     assert set(told.values()) == {Verdict.GOOD}
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdict"), [("edge_renew", Verdict.WARNING), ("edge_apply", Verdict.FAILED)], ids=str
+)
+async def test_a_function_the_edge_may_not_call_is_named(
+    dsns: tuple[str, str], owner: asyncpg.Connection, edge: HandEdge, tmp_path: Path, *, gone: str, verdict: Verdict
+) -> None:
+    """A cloud that was not migrated anew: without delivery nothing goes, without the rest something does not."""
+    file, address = tmp_path / "oddsd.toml", urlsplit(dsns[1])
+    await owner.execute(f"revoke execute on function {gone} from edge_ingest")
+    async with FaultProxy(socket_of(dsns[1])) as port:
+        file.write_text(f'database_url = "postgresql://edge_ingest@{port.host}:{port.port}{address.path}"\n')
+        found = await cloud.checks(load_settings(file), looking(edge, last_seq=0, acked_seq=None))
+
+    (told,) = (one for one in found if one.id == "D17")
+    assert (told.verdict, told.text) == (verdict, f"edge_ingest may not call {gone}")
+
+
+async def test_the_functions_looked_for_are_those_that_are_granted(owner: asyncpg.Connection) -> None:
+    """The list at home and the grants of the cloud are two texts: neither may grow alone."""
+    granted = await owner.fetchval(
+        "select array_agg(p.proname::text) from pg_proc p where p.pronamespace = 'public'::regnamespace"
+        " and has_function_privilege('edge_ingest', p.oid, 'execute')"
+    )
+    assert sorted(granted) == sorted(FUNCTIONS)
 
 
 async def test_the_whole_way_over_https_is_told_too(dsns: tuple[str, str], edge: HandEdge, tmp_path: Path) -> None:
