@@ -130,12 +130,14 @@ class FaultProxy:
     async def _say_again(self, said: bytes) -> None:
         """A proxy that repeats a whole conversation, as one does that retries for its client."""
         reader, writer = await self._dial()
-        writer.write(said)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REPLAY_WITHIN_S):
-                while await reader.read(_CHUNK):
-                    pass
-        writer.close()
+        try:
+            writer.write(said)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLAY_WITHIN_S):
+                    while await reader.read(_CHUNK):
+                        pass
+        finally:
+            writer.close()
 
 
 class _Line:
