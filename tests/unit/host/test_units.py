@@ -100,3 +100,11 @@ def test_the_gpu_drop_in_opens_devices_and_compiling_and_nothing_else():
         "PrivateDevices", "DevicePolicy", "DeviceAllow", "SupplementaryGroups", "MemoryDenyWriteExecute",
         "MemoryHigh", "MemoryMax", "TasksMax",
     }  # fmt: skip
+
+
+def test_memory_is_kept_small_the_same_way_wherever_the_daemon_runs():
+    """The unit, the image and the figures: one threshold, or the figures tell of another program."""
+    root = SYSTEMD.parent
+    places = (SYSTEMD / "oddsd.service", root / "cloudapi/deploy/Dockerfile", root / "Makefile")
+    told = [re.findall(r"MALLOC_MMAP_THRESHOLD_=(\d+)", place.read_text()) for place in places]
+    assert told == [["262144"]] * 3
