@@ -31,28 +31,40 @@ class Quota:
         self._now = now
         self._month = date.min
         self._held: dict[uuid.UUID, int] = {}
-        self._taking: dict[uuid.UUID, asyncio.Lock] = {}
+        self._taking: dict[uuid.UUID, asyncio.Task[int | None]] = {}
 
     async def spend(self, account_id: uuid.UUID, per_month: int) -> None:
         """Count one request. Raises: QuotaSpent until the first of the next month."""
         self._turn_month()
-        left = self._held.get(account_id, 0)
-        if left:
-            self._held[account_id] = left - 1
-            return
-        async with self._taking.setdefault(account_id, asyncio.Lock()):
-            while not self._held.get(account_id, 0):  # somebody before us in the queue may have taken a block
-                month = self._month
-                try:
-                    taken = await usage.take(self._pool, account_id, month, quota=per_month, most=MOST_AT_ONCE)
-                except AWAY as exc:
-                    log.warning("a request is not counted", action="quota_uncounted", cause=type(exc).__name__)
-                    return
-                if not taken:
-                    raise self._spent(per_month)
-                if month == self._month:
-                    self._held[account_id] = self._held.get(account_id, 0) + taken
-            self._held[account_id] -= 1
+        while not self._held.get(account_id, 0):  # others who waited for the same block may have used it up
+            taken = await asyncio.shield(self._block(account_id, per_month))
+            if taken is None:
+                return
+            if not taken and not self._held.get(account_id, 0):
+                raise self._spent(per_month)
+        self._held[account_id] -= 1
+
+    def _block(self, account_id: uuid.UUID, per_month: int) -> "asyncio.Task[int | None]":
+        """The next block, under way for all who wait: handed on one by one, the last of them would wait for all."""
+        known = self._taking.get(account_id)
+        if known is not None:
+            return known
+        task = self._taking[account_id] = asyncio.create_task(self._take(account_id, per_month), name="quota block")
+        return task
+
+    async def _take(self, account_id: uuid.UUID, per_month: int) -> int | None:
+        month = self._month
+        try:
+            taken = await usage.take(self._pool, account_id, month, quota=per_month, most=MOST_AT_ONCE)
+        except AWAY as exc:
+            log.warning("requests are not counted", action="quota_uncounted", cause=type(exc).__name__)
+            return None
+        finally:
+            if self._taking.get(account_id) is asyncio.current_task():
+                del self._taking[account_id]
+        if month == self._month:
+            self._held[account_id] = self._held.get(account_id, 0) + taken
+        return taken
 
     def give_back(self, account_id: uuid.UUID) -> None:
         """The answer was `not modified`: that is free."""
@@ -66,9 +78,10 @@ class Quota:
 
     async def close(self) -> None:
         """Give back what is held."""
-        held, self._held = self._held, {}
         try:
             async with asyncio.timeout(GIVE_BACK_S):
+                await asyncio.gather(*self._taking.values(), return_exceptions=True)
+                held, self._held = self._held, {}
                 for account_id, n_requests in held.items():
                     if n_requests:
                         await usage.give_back(self._pool, account_id, self._month, n_requests)

@@ -45,6 +45,31 @@ async def test_month_is_exact_over_replicas(owner: asyncpg.Connection, dsns: tup
         assert await quotas[1].used(account_id) == 100
 
 
+async def test_nobody_who_waits_for_a_block_is_overtaken_by_all_the_others(
+    owner: asyncpg.Connection, dsns: tuple[str, str], keys: object
+) -> None:
+    """Sixty-four connections of one account: a block that is handed on one by one lets the last wait for sixty turns."""
+    account_id = await owner.fetchval("select account_id from account limit 1")
+    n_clients, n_passed, waited = 64, 0, Counter[int]()
+    async with asyncpg.create_pool(dsns[0], min_size=0, max_size=2) as pool:
+        quota = Quota(pool, lambda: datetime.now(UTC))
+
+        async def ask() -> None:
+            nonlocal n_passed
+            for _ in range(40):
+                before = n_passed
+                await quota.spend(account_id, 10**9)
+                waited[n_passed - before] += 1  # answers to others since it was asked
+                n_passed += 1
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(ask() for _ in range(n_clients)))
+
+        assert n_passed == 40 * n_clients
+        assert max(waited) <= 2 * n_clients
+        assert (await quota.used(account_id)) == n_passed
+
+
 async def test_new_month_starts_anew_and_the_refusal_says_when(
     owner: asyncpg.Connection, dsns: tuple[str, str], keys: object
 ) -> None:
