@@ -19,7 +19,8 @@ from cloudapi.queries import usage
 
 log = structlog.get_logger(__name__)
 
-MOST_AT_ONCE = 256  # what a crash may cost an account, of 20,000 at least
+MOST_AT_ONCE = 256  # with those ahead what a crash may cost an account, of 20,000 at least
+AHEAD = 64  # left when the next block is asked for, so that nobody waits for it; blocks near the end are smaller
 GIVE_BACK_S = 1.0
 
 
@@ -42,7 +43,9 @@ class Quota:
                 return
             if not taken and not self._held.get(account_id, 0):
                 raise self._spent(per_month)
-        self._held[account_id] -= 1
+        left = self._held[account_id] = self._held[account_id] - 1
+        if left == AHEAD:
+            self._block(account_id, per_month)
 
     def _block(self, account_id: uuid.UUID, per_month: int) -> "asyncio.Task[int | None]":
         """The next block, under way for all who wait: handed on one by one, the last of them would wait for all."""

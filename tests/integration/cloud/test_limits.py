@@ -11,7 +11,7 @@ import pytest
 
 from cloudapi.errors import QuotaSpent
 from cloudapi.queries import usage
-from cloudapi.quota import Quota
+from cloudapi.quota import AHEAD, MOST_AT_ONCE, Quota
 from cloudapi.ratelimit import STRANGERS_PER_MINUTE, address_of
 from cloudapi.tiers import ENTITLEMENTS, Tier
 from tests.fakes.postgres import EmbeddedPostgres
@@ -68,6 +68,23 @@ async def test_nobody_who_waits_for_a_block_is_overtaken_by_all_the_others(
         assert n_passed == 40 * n_clients
         assert max(waited) <= 2 * n_clients
         assert (await quota.used(account_id)) == n_passed
+
+
+async def test_the_next_block_is_on_its_way_before_the_last_is_used_up(
+    owner: asyncpg.Connection, dsns: tuple[str, str], keys: object
+) -> None:
+    """Nobody in a steady stream of requests waits for the database."""
+    account_id = await owner.fetchval("select account_id from account limit 1")
+    async with asyncpg.create_pool(dsns[0], min_size=0, max_size=1) as pool:
+        quota = Quota(pool, lambda: datetime.now(UTC))
+        for _ in range(MOST_AT_ONCE - AHEAD):
+            await quota.spend(account_id, 10**9)
+        async with asyncio.timeout(5):
+            while await owner.fetchval("select sum(n_requests) from account_usage") < 2 * MOST_AT_ONCE:
+                await asyncio.sleep(0.01)
+        async with pool.acquire():  # and none is left to ask it with
+            for _ in range(2 * AHEAD):
+                await quota.spend(account_id, 10**9)
 
 
 async def test_new_month_starts_anew_and_the_refusal_says_when(
