@@ -6,7 +6,6 @@ A copy that is put back continues under a new stream: the cloud sees that its li
 """
 
 import hashlib
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -17,6 +16,7 @@ import msgspec
 
 from agent.errors import StoreError, StoreFull
 from agent.store.db import APPLICATION_ID
+from agent.store.durable import settle
 from agent.store.tx import in_one_line, mapped
 
 _MODE = 0o640  # the operators' group may fetch it
@@ -45,7 +45,7 @@ def back_up(database: Path, folder: Path, *, now: datetime, keep: int) -> Copied
         _need_room(database, folder)
         _take(database, partial)
         schema = _check(partial)
-        digest = _settle(partial, target)
+        digest = _named(partial, target)
     except OSError as exc:
         raise StoreError(f"backup {target}: {exc.strerror}", advice="see that the directory can be written") from exc
     except sqlite3.Error as exc:
@@ -68,7 +68,7 @@ def copy_out(copied: Copied, target: Path) -> Path:
         shutil.copyfile(source, partial)
         if _digest(partial) != copied.sha256:
             raise StoreError(f"backup {final}: what was written is not what was copied", advice="test that disk")
-        _settle(partial, final)
+        _named(partial, final)
     except OSError as exc:
         raise StoreError(
             f"backup {final}: {exc.strerror}", advice=f"the copy in {source} is whole; bring it there by other means"
@@ -109,18 +109,13 @@ def _check(copy: Path) -> int:
     return int(schema)
 
 
-def _settle(partial: Path, final: Path) -> str:
+def _named(partial: Path, final: Path) -> str:
     """Onto the disk, then under its name; returns the digest."""
     partial.chmod(_MODE)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    settle(partial)
     digest = _digest(partial)
     partial.replace(final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    settle(final.parent)
     return digest
 
 

@@ -7,7 +7,6 @@ cloud's natural keys remove what it has already. Runs without the daemon, under 
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sqlite3
 import zlib
@@ -22,6 +21,7 @@ from agent.core.instants import Clock, to_ms
 from agent.errors import StoreBusy, StoreError
 from agent.store import outbox, witness
 from agent.store.db import APPLICATION_ID, Store, looks_like_sqlite
+from agent.store.durable import settle
 from agent.store.tx import in_one_line, mapped
 from sync.batch import Batch
 
@@ -72,9 +72,9 @@ def move_aside(database: Path, now: datetime) -> Path:
             part = database.with_name(database.name + suffix)
             if part.exists():
                 shutil.copy2(part, folder / part.name)
-                _settle(folder / part.name)
+                settle(folder / part.name)
         for made in (folder, folder.parent, database.parent):
-            _settle(made)
+            settle(made)
         for suffix in TRIO:
             with contextlib.suppress(FileNotFoundError):
                 database.with_name(database.name + suffix).unlink()
@@ -82,15 +82,6 @@ def move_aside(database: Path, now: datetime) -> Path:
         advice = "make room, or move the three files by hand"
         raise StoreError(f"moving {database} aside: {exc}", advice=advice) from exc
     return folder / database.name
-
-
-def _settle(path: Path) -> None:
-    """What was written to a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 async def recover(database: Path, *, backup: Path | None, clock: Clock, force: bool = False) -> Recovered:

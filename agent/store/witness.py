@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import StoreError
+from agent.store.durable import settle
 
 SUFFIX = "-witness"
 _MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
@@ -55,7 +56,7 @@ def dismiss(database: Path) -> None:
     place = _place(database)
     try:
         place.unlink()
-        _settle(database.parent)
+        settle(database.parent)
     except FileNotFoundError:
         return
     except OSError as exc:
@@ -88,7 +89,7 @@ def install(database: Path) -> None:
         finally:
             os.close(handle)
         part.replace(place)
-        _settle(database.parent)
+        settle(database.parent)
 
 
 def _place(database: Path) -> Path:
@@ -107,11 +108,3 @@ def _salt(log: Path) -> int | None:
     except OSError:
         return None
     return int.from_bytes(header[_SALT], "big") if len(header) == 32 and header.startswith(_MAGIC) else None
-
-
-def _settle(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
