@@ -170,9 +170,19 @@ class Downlink:
         """A clean stop lets the others go on at once instead of after the lease."""
         try:
             async with asyncio.timeout(2):
-                await session.attend(self.duty.host_id, standby=self.duty.standby, ttl_s=0)
+                try:
+                    await self._give_back(session)
+                except TransportError:  # the stop came in the middle of a word, and that line is broken
+                    session = await self._transport.connect()
+                    try:
+                        await self._give_back(session)
+                    finally:
+                        await session.close()
         except (TransportError, TimeoutError):
             log.debug("lease left to its end", action="duty_left")
+
+    async def _give_back(self, session: DownSession) -> None:
+        await session.attend(self.duty.host_id, standby=self.duty.standby, ttl_s=0)
 
     async def _drop(self) -> None:
         """Let go of what is under way: before the lease on it, so that nobody is at it when another host takes it."""

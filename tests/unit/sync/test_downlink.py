@@ -201,6 +201,27 @@ async def test_weeks_without_the_cloud_do_not_end_the_loop(store):
         await until(lambda: tries["n"] > 1_100)
 
 
+async def test_a_stop_in_the_middle_of_a_word_gives_the_lease_up_over_a_new_line(store, monkeypatch):
+    """The cut word breaks its connection; the others would wait for the lease's end."""
+    cloud, tried = MemoryCloud(), list[int]()
+    attend = cloud.attend
+
+    async def torn(host_id: str, *, standby: bool, ttl_s: int) -> View:
+        tried.append(ttl_s)
+        if tried.count(0) == 1 and ttl_s == 0:
+            raise SinkUnavailable("the connection was closed in the middle of an operation")
+        return await attend(host_id, standby=standby, ttl_s=ttl_s)
+
+    monkeypatch.setattr(cloud, "attend", torn)
+    async with running(cloud, store, {}):
+        async with asyncio.timeout(5):
+            while not tried:
+                await asyncio.sleep(0.005)
+
+    assert tried.count(0) == 2
+    assert cloud.left_with == []
+
+
 async def test_a_stop_drops_what_is_under_way_before_it_gives_up_the_lease(store):
     """Another host may take it that instant; and no task is left behind."""
     cloud = MemoryCloud()
