@@ -218,15 +218,21 @@ async def test_a_stop_does_not_wait_for_an_absent_cloud(store, cloud):
     assert (await outbox.load_backlog(store.reader)).n_rows == 1
 
 
-async def test_a_cloud_that_greets_and_takes_nothing_is_asked_ever_more_rarely(store, cloud, monkeypatch):
-    """A greeting counted as success: the same batch was sent twice a second for as long as the trouble lasted."""
-    rests = list[float]()
+@pytest.fixture
+def rests(monkeypatch) -> list[float]:
+    """How long the loop meant to rest each time; it does not."""
+    asked = list[float]()
 
     async def no_rest(timeout_s, *_):
-        rests.append(timeout_s)
+        asked.append(timeout_s)
         await asyncio.sleep(0)
 
     monkeypatch.setattr(sender_module, "first_of", no_rest)
+    return asked
+
+
+async def test_a_cloud_that_greets_and_takes_nothing_is_asked_ever_more_rarely(store, cloud, rests):
+    """A greeting counted as success: the same batch was sent twice a second for as long as the trouble lasted."""
     cloud.apply_errors.extend(SinkUnavailable("apply: XX000") for _ in range(6))
     await seal(store, "a")
     sender = make_sender(store, cloud, jitter=lambda: 1.0)
@@ -239,15 +245,8 @@ async def test_a_cloud_that_greets_and_takes_nothing_is_asked_ever_more_rarely(s
     assert rests[:5] == [2.0, 4.0, 8.0, 16.0, 32.0]
 
 
-async def test_after_a_batch_that_landed_the_next_failure_is_a_first_one(store, cloud, monkeypatch):
+async def test_after_a_batch_that_landed_the_next_failure_is_a_first_one(store, cloud, rests):
     """A line that is cut now and then is not punished for the cuts of yesterday."""
-    rests = list[float]()
-
-    async def no_rest(timeout_s, *_):
-        rests.append(timeout_s)
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(sender_module, "first_of", no_rest)
     cloud.apply_errors.extend(SinkUnavailable("apply: cut") for _ in range(2))
     await seal(store, "a")
     sender = make_sender(store, cloud, jitter=lambda: 1.0)
