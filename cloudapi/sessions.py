@@ -18,7 +18,7 @@ from cloudapi.db import Connection, Pool
 from cloudapi.errors import Conflict, Invalid, NotFound, Unavailable
 from cloudapi.flags import Flag, require
 from cloudapi.queries import sessions
-from cloudapi.queries.accounts import new_id
+from cloudapi.queries.accounts import hold, new_id
 from cloudapi.queries.sessions import ModelProgress, Outlook, Recovered, SessionRow, SessionStatus
 from cloudapi.settings import CloudSettings, SessionsMode
 from sync.records import MarketStatus, Prediction, SessionState
@@ -145,7 +145,7 @@ async def accept(
     await _check_market(connection, market_key)
     shadow, session_id, left = settings.sessions is SessionsMode.SHADOW, new_id(), None
     if shadow:
-        await connection.execute("select from account where account_id = $1 for no key update", caller.account_id)
+        await hold(connection, caller.account_id)
     else:
         left = await booking.charge(connection, caller, session_id, wanted, now)  # holds the account from here on
     if await sessions.count_open(connection, caller.account_id) >= MOST_OPEN:

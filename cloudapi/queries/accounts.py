@@ -43,11 +43,9 @@ select key_id, prefix, last_four, label, scopes, requests_per_minute, created_at
 from api_key where account_id = $1 and revoked_at is null order by created_at desc, key_id desc
 """
 
-# The row of the account is locked, so that two at once cannot both be the last.
-COUNT_OWN_KEYS = """
-select (select count(*) from api_key as k where k.account_id = a.account_id and k.revoked_at is null)
-from account as a where a.account_id = $1 for update
-"""
+# A statement that waits for a lock counts on in what it saw before the wait: what is capped is counted after this one.
+HOLD = "select from account where account_id = $1 for no key update"
+COUNT_OWN_KEYS = "select count(*) from api_key where account_id = $1 and revoked_at is null"
 
 REVOKE_OWN_KEY = """
 update api_key set revoked_at = now() where account_id = $1 and key_id = $2 and revoked_at is null returning prefix
@@ -159,9 +157,15 @@ async def add_key(
     return msgspec.convert(dict(row or {}), OwnKey)
 
 
+async def hold(connection: Connection, account_id: uuid.UUID) -> None:
+    """Hold the account's row until the transaction ends, so that two at once cannot both add the last one."""
+    await connection.execute(HOLD, account_id)
+
+
 async def count_own_keys(connection: Connection, account_id: uuid.UUID) -> int:
-    """How many live keys an account has; holds the account's row until the transaction ends."""
-    return int(await connection.fetchval(COUNT_OWN_KEYS, account_id) or 0)
+    """How many live keys an account has; holds the account."""
+    await hold(connection, account_id)
+    return int(await connection.fetchval(COUNT_OWN_KEYS, account_id))
 
 
 async def load_own_keys(pool: Pool, account_id: uuid.UUID) -> list[OwnKey]:

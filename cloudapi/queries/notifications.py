@@ -1,7 +1,7 @@
 """Notification channels and what they were told.
 
-Law: every statement a caller reaches names the account; an event is one row per channel; the hour's cap is counted in
-the statement that takes a message, under the channel's lock.
+Law: every statement a caller reaches names the account; an event is one row per channel; the hour's cap is counted
+under the channel's lock, in a statement after the one that waited for it.
 """
 
 import uuid
@@ -10,14 +10,11 @@ from datetime import datetime
 import msgspec
 
 from cloudapi.db import Connection, Pool, from_row
-from cloudapi.queries.accounts import new_id
+from cloudapi.queries.accounts import hold, new_id
 from cloudapi.queries.webhooks import Listener
 
 CHANNEL = "channel_id, kind, topics, watched_only, per_hour, created_at, disabled_at, disabled_why"
-COUNT = """
-select (select count(*) from notification_channel as c where c.account_id = a.account_id)
-from account as a where a.account_id = $1 for update
-"""
+COUNT = "select count(*) from notification_channel where account_id = $1"
 INSERT = f"""
 insert into notification_channel (channel_id, account_id, kind, address, topics, watched_only, per_hour)
 values ($1, $2, $3, $4, $5, $6, $7) returning {CHANNEL}
@@ -35,12 +32,13 @@ select unnest($1::uuid[]), unnest($2::uuid[]), $3, $4, $5
 on conflict do nothing returning channel_id
 """
 LOCK = """
-select c.kind, c.address, c.per_hour,
-    (select count(*) from notification as n where n.channel_id = c.channel_id and n.event_ref <> $2
-        and (n.sent_at > now() - interval '1 hour' or n.state = 'sending')) as n_told
-from notification_channel as c join account as a using (account_id)
-where c.channel_id = $1 and c.disabled_at is null and a.tier = any ($3) and a.closed_at is null
-for update of c
+select c.kind, c.address, c.per_hour from notification_channel as c join account as a using (account_id)
+where c.channel_id = $1 and c.disabled_at is null and a.tier = any ($2) and a.closed_at is null
+for no key update of c
+"""
+COUNT_TOLD = """
+select count(*) from notification where channel_id = $1 and event_ref <> $2
+    and (sent_at > now() - interval '1 hour' or state = 'sending')
 """
 CLAIM = """
 update notification set state = $3, n_attempts = n_attempts + 1, next_at = now()
@@ -94,8 +92,9 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_channels(connection: Connection, account_id: uuid.UUID) -> int:
-    """How many channels an account has; holds the account's row until the transaction ends."""
-    return int(await connection.fetchval(COUNT, account_id) or 0)
+    """How many channels an account has; holds the account."""
+    await hold(connection, account_id)
+    return int(await connection.fetchval(COUNT, account_id))
 
 
 async def save_channel(
@@ -135,10 +134,11 @@ async def add(
 async def take(pool: Pool, channel_id: uuid.UUID, event_ref: str, *, tiers: list[str]) -> Taken | None:
     """Take a message for one attempt; None if it is not to be sent now, or is skipped because the hour is full."""
     async with pool.acquire() as connection, connection.transaction():
-        channel = await connection.fetchrow(LOCK, channel_id, event_ref, tiers)
+        channel = await connection.fetchrow(LOCK, channel_id, tiers)
         if channel is None:
             return None
-        state = "sending" if channel["n_told"] < channel["per_hour"] else "skipped"
+        n_told = await connection.fetchval(COUNT_TOLD, channel_id, event_ref)
+        state = "sending" if n_told < channel["per_hour"] else "skipped"
         row = await connection.fetchrow(CLAIM, channel_id, event_ref, state)
     if row is None or state == "skipped":
         return None

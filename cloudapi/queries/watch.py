@@ -10,17 +10,14 @@ import asyncpg
 import msgspec
 
 from cloudapi.db import Connection, Pool, from_row
+from cloudapi.queries.accounts import hold
 from cloudapi.watching import Move, Note, WatchKind
 
 READ_S = 20.0  # for a mail, which nobody waits for: longer than a request may ask
 
 COLUMNS = "watch_id, kind, subject, min_move, min_confidence, created_at"
 
-# The account's row is locked, so that two at once cannot both be the last.
-COUNT = """
-select (select count(*) from watch_entry as w where w.account_id = a.account_id)
-from account as a where a.account_id = $1 for update
-"""
+COUNT = "select count(*) from watch_entry where account_id = $1"
 INSERT = f"""
 insert into watch_entry (watch_id, account_id, kind, subject, min_move, min_confidence) values ($1, $2, $3, $4, $5, $6)
 on conflict (account_id, kind, subject) do nothing returning {COLUMNS}
@@ -95,8 +92,9 @@ class WatchRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_entries(connection: Connection, account_id: uuid.UUID) -> int:
-    """How many entries an account has; holds the account's row until the transaction ends."""
-    return int(await connection.fetchval(COUNT, account_id) or 0)
+    """How many entries an account has; holds the account."""
+    await hold(connection, account_id)
+    return int(await connection.fetchval(COUNT, account_id))
 
 
 async def save_entry(

@@ -10,13 +10,10 @@ from datetime import datetime
 import msgspec
 
 from cloudapi.db import Connection, Pool, from_row
-from cloudapi.queries.accounts import new_id
+from cloudapi.queries.accounts import hold, new_id
 
 ENDPOINT = "endpoint_id, url, topics, watched_only, created_at, failing_since, disabled_at, disabled_why"
-COUNT = """
-select (select count(*) from webhook_endpoint as w where w.account_id = a.account_id)
-from account as a where a.account_id = $1 for update
-"""
+COUNT = "select count(*) from webhook_endpoint where account_id = $1"
 INSERT = f"""
 insert into webhook_endpoint (endpoint_id, account_id, url, topics, watched_only, secret)
 values ($1, $2, $3, $4, $5, $6) returning {ENDPOINT}
@@ -132,8 +129,9 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_endpoints(connection: Connection, account_id: uuid.UUID) -> int:
-    """How many endpoints an account has; holds the account's row until the transaction ends."""
-    return int(await connection.fetchval(COUNT, account_id) or 0)
+    """How many endpoints an account has; holds the account."""
+    await hold(connection, account_id)
+    return int(await connection.fetchval(COUNT, account_id))
 
 
 async def save_endpoint(
