@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from sync.duty import ATTEND_EVERY_S, TTL_S, Duty
-from sync.errors import SinkHeld, TransportError
+from sync.errors import BatchRefused, SinkHeld, TransportError
 from sync.protocol import Answer, DownSession, DownTransport, Request, Standing
 from sync.pulse import Pulse
 
@@ -26,6 +26,7 @@ LOOK_AGAIN_S = 0.5  # a bell that rings for what we cannot take would ring for e
 LONGEST_ATTEMPT_S = 180.0  # one pass: the lease, what waits, the answers, each with its own deadline
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 60.0  # people wait for answers: look again sooner than for batches
 SESSION_S = 1800.0  # proxies drop long sessions; leave before they do
+UNTAKEN = "the work was done, but the cloud could not take the answer: the edge's log says why"
 
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
@@ -248,5 +249,10 @@ class Downlink:
             self._ended.set()
 
     async def _tell(self, session: DownSession, answer: Answer) -> None:
-        await session.complete(answer)
+        """Give an answer until the cloud has it; one it cannot take for what is in it becomes a plain no."""
+        try:
+            await session.complete(answer)
+        except BatchRefused as exc:
+            log.error("an answer was refused", action="answer_refused", id=answer.request_id, reason=str(exc))
+            await session.complete(Answer(request_id=answer.request_id, state="failed", reason=UNTAKEN))
         await self._journal.told(answer.request_id)

@@ -3,7 +3,7 @@
 TransportError
   SinkUnavailable    the cloud cannot be reached or asks to wait: same batch again, later
   SinkHeld           credentials, rights or versions do not fit: a person must act, collecting goes on
-  BatchRefused       this batch cannot be taken, or not be read any more: it is set aside, the others pass
+  BatchRefused       this batch or answer cannot be taken, or not be read any more: it is set aside, the others pass
 """
 
 

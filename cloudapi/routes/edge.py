@@ -33,11 +33,11 @@ _OPT: Final = {"scope": "ingest", "counts": False}  # outside a tier's limits: a
 
 
 class BatchRefused(ApiError):
-    """The function could not take the batch for its content."""
+    """The function could not take a batch, or an answer, for its content."""
 
     status = 400
     code = "batch-refused"
-    title = "The batch cannot be applied"
+    title = "What was sent cannot be applied"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +135,11 @@ async def complete(services: Wired, request: AnyRequest, request_id: FromPath[uu
     answer = await _read(request, Answer)
     if answer.request_id != str(request_id):
         raise Invalid("The answer names another request than the address.")
-    return _json(msgspec.json.encode({"outcome": await edge.complete(services.pool, request_id, answer)}))
+    try:
+        outcome = await edge.complete(services.pool, request_id, answer)
+    except asyncpg.DataError as exc:
+        raise BatchRefused(f"{exc.sqlstate} {exc}") from exc
+    return _json(msgspec.json.encode({"outcome": outcome}))
 
 
 @put("/v1/edge/hosts/{host_id:str}", opt=_OPT, include_in_schema=False)

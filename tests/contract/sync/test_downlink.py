@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.store.answers import StoreJournal
-from sync.downlink import Downlink, RequestFailed
+from sync.downlink import UNTAKEN, Downlink, RequestFailed
 from sync.duty import Duty
 from sync.errors import SinkHeld, TransportError
 from sync.protocol import Answer, DownTransport, Standing
@@ -211,6 +211,30 @@ async def test_what_cannot_be_done_is_told_in_words(road, store):
     await asyncio.gather(task, return_exceptions=True)
 
     assert await owner.fetchval("select reason from edge_request") == "the model is away"
+
+
+async def test_an_answer_the_cloud_cannot_take_holds_nothing_up(road, store):
+    """Text a database refuses, told again for ever, would keep every later answer waiting behind it."""
+    transport, owner = road
+    await owner.execute(ASK, "a")
+
+    said = iter(("upstream said \0", "well"))
+
+    async def refresh(_):
+        return {"reason": next(said)}
+
+    async def told() -> bool:
+        return not await StoreJournal(store).untold()
+
+    task = asyncio.create_task(Downlink(transport, StoreJournal(store), {"refresh": refresh}, Duty("home")).run())
+    await until(lambda: owner.fetchval("select count(*) > 0 from edge_request where state = 'failed'"))
+    await owner.execute(ASK, "b")
+    await until(lambda: owner.fetchval("select count(*) > 0 from edge_request where state = 'done'"))
+    await until(told)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await owner.fetchval("select reason from edge_request where state = 'failed'") == UNTAKEN
 
 
 async def test_hosts_agree_on_who_is_there(road):
