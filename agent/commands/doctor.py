@@ -41,16 +41,8 @@ def doctor(config: Path | None, as_json: bool, offline: bool, deep: bool, fix: b
 async def _findings(settings: Settings, config: Path | None, *, offline: bool, deep: bool) -> list[Finding]:
     from agent.app import VERSION, utc_now
     from agent.desk.base import ask
-    from agent.desk.doctor import AskStoreHealth, AskStreamHere
-    from agent.doctor import broker, cloud, journal, place, unit
-    from agent.doctor.lineage import StreamHere
-    from agent.log import Redactor
-
-    async def look() -> StreamHere | None:
-        try:
-            return await ask(settings, AskStreamHere(), clock=utc_now)
-        except OddsdError:
-            return None
+    from agent.desk.doctor import AskStoreHealth, without_secrets
+    from agent.doctor import journal, place, unit
 
     found = [
         good("D01", "configuration", f"host {settings.host_id}, data in {settings.data_dir}"),
@@ -74,7 +66,25 @@ async def _findings(settings: Settings, config: Path | None, *, offline: bool, d
     if offline:
         found.append(skipped("D14", "network", "not asked: --offline"))
     else:
-        found += [*await cloud.checks(settings, look), *await broker.checks(settings)]
-    redactor = Redactor(settings.secrets())
-    clean = [msgspec.structs.replace(one, text=redactor.text(one.text)) for one in found]
-    return sorted(clean, key=lambda one: one.id)
+        found += await _ways(settings)
+    return sorted(without_secrets(found, settings), key=lambda one: one.id)
+
+
+async def _ways(settings: Settings) -> list[Finding]:
+    """To cloud and broker: the daemon's own word, for it has the secrets; with ours where it is down or older."""
+    from agent.app import utc_now
+    from agent.desk.base import ask, ask_daemon
+    from agent.desk.doctor import AskStreamHere, AskWays
+    from agent.doctor import broker, cloud
+    from agent.doctor.lineage import StreamHere
+
+    async def look() -> StreamHere | None:
+        try:
+            return await ask(settings, AskStreamHere(), clock=utc_now)
+        except OddsdError:
+            return None
+
+    try:
+        return await ask_daemon(settings, AskWays())
+    except OddsdError:
+        return [*await cloud.checks(settings, look), *await broker.checks(settings)]

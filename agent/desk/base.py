@@ -53,9 +53,14 @@ async def ask(settings: Settings, question: Ask[T], *, clock: Clock) -> T:
         holds the file, StoreError, and whatever the question raises.
     """
     try:
-        told = await call(settings.control_socket, question.verb, question.deadline_s, **msgspec.to_builtins(question))
+        return await ask_daemon(settings, question)
     except NotRunning:
         return await _read(settings, question, clock)
+
+
+async def ask_daemon(settings: Settings, question: Ask[T]) -> T:
+    """The daemon's answer and nobody else's. Raises: ControlError, NotRunning among them; what the question does."""
+    told = await call(settings.control_socket, question.verb, question.deadline_s, **msgspec.to_builtins(question))
     answer: T = msgspec.convert(told, question.answer_type)
     return answer
 

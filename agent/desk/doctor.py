@@ -1,17 +1,22 @@
-"""The checks that need the database: the daemon answers them, or the file does while it is down. Ids in findings.py.
+"""The checks that need the database or the daemon's secrets: it answers them, or the file does while it is down.
 
 Law: looks only. What is expected is asked of the connection itself, for a setting that was misspelt is ignored
 silently; conservation is counted, not believed.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
+
+import msgspec
 
 from agent.core.instants import from_ms, to_ms
 from agent.desk.base import Ask, Desk
 from agent.doctor.findings import Finding, failed, good, skipped, warning
 from agent.doctor.lineage import StreamHere
+from agent.log import Redactor
+from agent.settings import Settings
 from agent.status.plant import PENDING_DEGRADED
 from agent.status.spans import counted, span
 from agent.store.db import APPLICATION_ID
@@ -61,6 +66,30 @@ class AskStreamHere(Ask[StreamHere | None], frozen=True, kw_only=True):
         )
         stream = await load_stream(desk.store.reader)
         return StreamHere(stream_id=stream.stream_id, last_seq=stream.last_seq, acked_seq=acked)
+
+
+class AskWays(Ask[list[Finding]], frozen=True, kw_only=True):
+    """D12, D14 to D20, D22, D23: the ways to cloud and broker, as whoever answers goes them and with its secrets."""
+
+    verb: ClassVar[str] = "ways"
+    answer_type: ClassVar[Any] = list[Finding]
+    deadline_s: ClassVar[float | None] = None  # each step has its own
+
+    async def answer(self, desk: Desk) -> list[Finding]:
+        """Without a secret in it."""
+        from agent.doctor import broker, cloud  # both drivers, for a question seldom asked
+
+        async def look() -> StreamHere | None:
+            return await AskStreamHere().answer(desk)
+
+        found = [*await cloud.checks(desk.settings, look), *await broker.checks(desk.settings)]
+        return without_secrets(found, desk.settings)
+
+
+def without_secrets(findings: Sequence[Finding], settings: Settings) -> list[Finding]:
+    """The same, with no secret of these settings in any text."""
+    redactor = Redactor(settings.secrets())
+    return [msgspec.structs.replace(one, text=redactor.text(one.text)) for one in findings]
 
 
 async def _pragmas(desk: Desk) -> Finding:

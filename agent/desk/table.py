@@ -13,7 +13,7 @@ from agent.desk.benchmark import (
     AskReport,
     AskSetBenchmark,
 )
-from agent.desk.doctor import AskStoreHealth, AskStreamHere
+from agent.desk.doctor import AskStoreHealth, AskStreamHere, AskWays
 from agent.desk.forecasts import AskForecasts
 from agent.desk.jobs import AskDeadLetters, AskDrop, AskPause, AskResume
 from agent.desk.queue import AskQueue
@@ -40,6 +40,7 @@ QUESTIONS: tuple[type[Ask[Any]], ...] = (
     AskRotate,
     AskStoreHealth,
     AskStreamHere,
+    AskWays,
     AskBackup,
     AskArbitrage,
     AskRuns,

@@ -94,6 +94,20 @@ async def test_a_running_house_is_examined_through_its_daemon(tmp_path):
     assert found["D11"] in {"good", "warning"}
 
 
+async def test_the_ways_out_are_gone_by_the_daemon_with_its_own_secrets(tmp_path):
+    """A shell has none of them: it would say that no cloud is configured. None of them is told either."""
+    async with Edge(tmp_path, tables=QUIET) as edge:
+        child = await edge.start(ODDSD_DATABASE_URL="postgresql://edge:hunter2@127.0.0.1:1/hunter2")
+        _, told = await oddsd("doctor", "--json", "--config", edge.config)
+        await child.stop()
+        _, alone = await oddsd("doctor", "--json", "--config", edge.config)
+
+    found = {one["id"]: one for one in json.loads(told)["findings"]}
+    assert (found["D14"]["verdict"], found["D15"]["verdict"]) == ("good", "failed")
+    assert "hunter2" not in told
+    assert {one["text"] for one in json.loads(alone)["findings"] if one["id"] == "D14"} == {"no cloud is configured"}
+
+
 async def test_a_hole_in_the_outbox_is_found(tmp_path, store, clock):
     """Conservation is counted, not believed."""
     from agent.desk.base import Desk
