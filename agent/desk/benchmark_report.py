@@ -18,6 +18,7 @@ from agent.core.scoring.shapes import (
     HorizonReport,
     Leaderboard,
     LeaderboardEntry,
+    ReferenceReport,
     Slice,
     Sort,
 )
@@ -52,11 +53,25 @@ def _arm(arm: ArmReport) -> Iterable[RenderableType]:
     ):
         _row(scores, name, measure)
     yield scores
+    yield _references(arm.references)
     for horizon in arm.horizons:
         if horizon.n_due:
             yield _horizon(horizon)
     if slices := [one for one in (*arm.by_category, *arm.by_days_to_close, arm.recent) if one.n]:
         yield _slices(slices)
+
+
+def _references(references: Iterable[ReferenceReport]) -> Table:
+    title = "without skill, on the same rows: who does not beat these has learned nothing"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("reference", overflow="fold", max_width=25)
+    for name in ("Brier", "log score", "Brier skill", "95 %", "move 24 h"):
+        table.add_column(name, justify="right")
+    for one in references:
+        skill = one.brier_skill
+        scores = _number(one.brier, 1), _number(one.log_score, 1), _number(skill.value, 1), _interval(skill, 1)
+        table.add_row(one.name.replace("_", " "), *scores, _number(one.signed_move.value, _POINTS))
+    return table
 
 
 def _horizon(report: HorizonReport) -> Table:

@@ -210,6 +210,7 @@ async def test_a_report_as_the_edge_makes_it_is_shown_in_full(edge: HandEdge, re
     for sort in Sort:
         text = (await replica.get(f"/app/leaderboard?sort={sort}")).text
         assert "By category and time to the end" in text
+        assert all(name in text for name in ("longshot fader", "status quo", "always half"))
         assert 'data-kind="calibration"' in text
         assert "no skill" in text
         assert f"{len(rows)} predictions" in text

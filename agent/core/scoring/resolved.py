@@ -12,7 +12,7 @@ from agent.core.scoring.bootstrap import mean, ratio
 from agent.core.scoring.chance import expected_at_settlement
 from agent.core.scoring.columns import Columns, Floats, Mask, floats
 from agent.core.scoring.measures import Measure
-from agent.core.scoring.references import ALWAYS_HALF, faded, tossed
+from agent.core.scoring.references import ALWAYS_HALF, faded, status_quo, tossed
 from agent.core.scoring.scores import LOG_CLIP
 from agent.core.scoring.shapes import ReferenceReport
 from sync.records import Horizon
@@ -86,6 +86,7 @@ def _references(table: Columns) -> Mapping[str, Floats]:
             [None if mid is None else tossed(mid, row.market_key, row.predicted_at.date()) for row, mid in priced]
         ),
         "longshot_fader": floats([None if mid is None else faded(mid) for _, mid in priced]),
+        "status_quo": np.where(np.isfinite(table.mid), floats(status_quo(table.rows)), np.nan),
         "always_half": np.where(np.isfinite(table.mid), ALWAYS_HALF, np.nan),
     }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agent.core.scoring.measures import MIN_EVENTS
+from agent.core.scoring.references import status_quo
 from agent.core.scoring.report import experiment_report, leaderboard
 from agent.core.scoring.rows import HORIZONS, HorizonQuote, Row
 from agent.core.scoring.shapes import ArmReport, ExperimentReport, HorizonReport, Leaderboard, Sort
@@ -54,6 +55,27 @@ def test_scores_of_resolved_rows_by_hand():
     assert arm.brier.value == pytest.approx((0.04 + 0.36 + 0.01) / 3)  # the row without a price has an answer too
     assert arm.log_score.value == pytest.approx(-(np.log(0.8) + np.log(0.4) + np.log(0.9)) / 3)
     assert (arm.hit_at_resolution.value, arm.hit_at_resolution.null, arm.brier_skill.n) == (0.5, 0.5, 2)
+
+
+def test_the_status_quo_knows_only_what_had_ended_by_then():
+    """Each market once, of its own category, from its end on: later answers, voids and a row's own are not known."""
+    ended = NOON - timedelta(days=2)
+    over = {"predicted_at": NOON - timedelta(days=9), "resolved_at": ended}
+    rows = [
+        make_row(1, resolution=Resolution.YES, **over),
+        make_row(2, market_key="kalshi:M-1", resolution=Resolution.YES, **over),  # the same market, asked twice
+        make_row(3, resolution=Resolution.YES, **over),
+        make_row(4, resolution=Resolution.VOID, **over),
+        make_row(5, resolution=Resolution.NO, resolved_at=NOON + timedelta(days=2)),
+        make_row(6, resolution=Resolution.YES, category="Sports", **over),
+        make_row(7, predicted_at=ended),
+        make_row(8, category=None),
+        make_row(9, resolution=Resolution.YES, resolved_at=NOON + timedelta(days=9), category="Sports"),
+    ]
+
+    assert status_quo(rows) == [0.5, 0.5, 0.5, 0.5, 3 / 4, 0.5, 0.5, 0.5, 2 / 3]
+    (reference,) = [one for one in arm_of(rows, n_draws=10).references if one.name == "status_quo"]
+    assert reference.brier == pytest.approx((4 * 0.25 + 0.75**2 + (1 / 3) ** 2) / 6)
 
 
 def test_in_a_fair_world_the_honest_measures_centre_on_their_nulls():
