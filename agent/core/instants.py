@@ -22,6 +22,11 @@ def from_ms(ms: int) -> datetime:
     return EPOCH + ms * _MILLISECOND
 
 
+def moment(ms: int | None) -> datetime | None:
+    """The same for a number that may be missing."""
+    return None if ms is None else from_ms(ms)
+
+
 def to_the_ms(moment: datetime) -> datetime:
     """Cut to whole milliseconds, so that a moment survives the store unchanged."""
     return from_ms(to_ms(moment))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from agent.core.horizons import Start, start_fault
 from agent.core.scoring.scores import brier_score, log_score
-from agent.core.scoring.sift import MIN_LEAD
+from agent.core.scoring.sift import is_too_late
 from sync.records import Exclusion, Market, Resolution, Score
 
 _OUTCOMES = {Resolution.YES: 1, Resolution.NO: 0}
@@ -61,7 +61,4 @@ def score(
 def _exclusion(start: Start, market: Market, closes_at: datetime | None) -> Exclusion | None:
     if market.resolution not in _OUTCOMES or market.resolution_value not in (None, 0.0, 1.0):
         return Exclusion.VOID
-    ends = [end for end in (closes_at, market.closed_time) if end is not None]
-    if ends and min(ends) - start.predicted_at < MIN_LEAD:
-        return Exclusion.LATE
-    return None
+    return Exclusion.LATE if is_too_late(start.predicted_at, closes_at, market.closed_time) else None

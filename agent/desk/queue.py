@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from agent.core.instants import from_ms
+from agent.core.instants import from_ms, moment
 from agent.desk.base import Ask, Desk
 from agent.errors import StoreError, UnknownBatch
 from agent.status.spans import counted, size, span
@@ -77,7 +77,7 @@ class AskQueue(Ask[Queue], frozen=True, kw_only=True):
             pending_batches=row["n_batches"],
             pending_bytes=row["n_bytes"],
             held_batches=row["n_held"],
-            oldest_at=None if row["oldest"] is None else from_ms(row["oldest"]),
+            oldest_at=moment(row["oldest"]),
             batches=batches,
         )
 
@@ -130,7 +130,7 @@ def _from_row(row: Row) -> QueuedBatch:
         n_bytes=row["n_bytes"],
         sealed_at=from_ms(row["sealed_at"]),
         held_reason=row["held_reason"],
-        acked_at=None if row["acked_at"] is None else from_ms(row["acked_at"]),
+        acked_at=moment(row["acked_at"]),
     )
 
 

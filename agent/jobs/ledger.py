@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import uuid_utils
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.errors import UnknownRun
 from agent.store.tx import Reader, Row, Tx
 
@@ -52,7 +52,7 @@ class Run:
             state=row["state"],
             attempt=row["attempt"],
             started_at=from_ms(row["started_at"]),
-            ended_at=None if row["ended_at"] is None else from_ms(row["ended_at"]),
+            ended_at=moment(row["ended_at"]),
             counts=json.loads(row["counts"] or "{}"),
             reason=row["reason"],
         )
@@ -205,7 +205,7 @@ async def load_last_slot(reader: Reader, job: str, now: datetime) -> datetime | 
         " UNION ALL SELECT CAST(value AS INTEGER) FROM meta WHERE key = :first AND CAST(value AS INTEGER) <= :now)",
         {"job": job, "now": to_ms(now), "first": _FIRST_LOOK + job},
     )
-    return None if slot_ms is None else from_ms(slot_ms)
+    return moment(slot_ms)
 
 
 async def load_running(reader: Reader) -> list[Run]:

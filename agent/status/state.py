@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.jobs.pauses import Pause, load_pauses
 from agent.store.drift import Drift, load_drifts
 from agent.store.glance import (
@@ -204,8 +204,8 @@ async def load_state(reader: Reader, *, now: datetime, watch: Sequence[str] = ()
         n_pending_batches=backlog.n_batches,
         n_held_batches=backlog.n_held,
         held_reason=await reader.fetch_value(_HELD) if backlog.n_held else None,
-        oldest_pending_at=_moment(backlog.oldest_sealed_at),
-        last_acked_at=_moment(await reader.fetch_value(_ACKED)),
+        oldest_pending_at=moment(backlog.oldest_sealed_at),
+        last_acked_at=moment(await reader.fetch_value(_ACKED)),
         drifts=tuple((await load_drifts(reader)).values()),
         pauses=tuple((await load_pauses(reader)).values()),
         n_sent_rows=max(0, stream.last_seq - backlog.n_rows),
@@ -332,7 +332,7 @@ def _job_from_row(row: Row) -> JobState:
     return JobState(
         job=row["job"],
         state=row["state"],
-        ended_at=_moment(row["ended_at"]),
+        ended_at=moment(row["ended_at"]),
         reason=row["reason"],
         running_since=from_ms(row["started_at"]) if running else None,
     )
@@ -341,7 +341,7 @@ def _job_from_row(row: Row) -> JobState:
 async def _recent(reader: Reader, table: str, column: str, since: int) -> tuple[int, datetime | None]:
     """How many rows since a moment, and when the newest of all is from."""
     count = await reader.fetch_value(f"SELECT count(*) FROM {table} WHERE {column} >= ?", (since,))
-    return count, _moment(await reader.fetch_value(f"SELECT max({column}) FROM {table}"))
+    return count, moment(await reader.fetch_value(f"SELECT max({column}) FROM {table}"))
 
 
 async def _load_chain(reader: Reader) -> Chain | None:
@@ -368,7 +368,3 @@ async def _one(reader: Reader, sql: str, params: tuple[object, ...]) -> Row:
     row = await reader.fetch_one(sql, params)
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return row
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)

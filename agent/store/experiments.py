@@ -6,7 +6,8 @@ from datetime import date, datetime
 import msgspec
 
 from agent.core.ensemble import Author, Past
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
+from agent.core.scoring.sift import is_too_late
 from agent.store.tx import Reader, Row, Tx
 from sync.records import MarketStatus, Resolution
 
@@ -28,8 +29,9 @@ async def freeze(tx: Tx, versions: Mapping[tuple[str, str], Parts], *, now: date
     )
 
 
-# A verdict of ours against the listing counts; a void has no outcome and is not here. What we knew when: the moment
-# the answer was stored, which is never before it was true. A market that is alone is an event of its own.
+# A verdict of ours against the listing counts; a void has no outcome and is not here, nor what was said in a market's
+# last hour. What we knew when: the moment the answer was stored, which is never before it was true. A market that is
+# alone is an event of its own.
 _PAST = """
 SELECT p.experiment, p.experiment_version, p.model, p.predicted_at, m.market_key,
     coalesce(m.event_id, m.market_key) AS event_id, m.venue, m.changed_at,
@@ -37,18 +39,25 @@ SELECT p.experiment, p.experiment_version, p.model, p.predicted_at, m.market_key
     json_extract(CAST(p.body AS TEXT), '$.initial_price') AS market,
     json_extract(CAST(p.body AS TEXT), '$.saw_price') AS saw_price,
     json_extract(CAST(m.body AS TEXT), '$.category') AS category,
-    json_extract(CAST(m.body AS TEXT), '$.resolution') AS resolution
-FROM predictions p JOIN markets m ON m.id = p.market_id
+    json_extract(CAST(m.body AS TEXT), '$.resolution') AS resolution,
+    json_extract(CAST(m.body AS TEXT), '$.closed_time') AS closed_time, s.closes_at
+FROM predictions p JOIN markets m ON m.id = p.market_id LEFT JOIN standings s ON s.chain_seq = p.chain_seq
 WHERE m.status = :resolved
 ORDER BY p.chain_seq
 """
 
 
 async def load_past(reader: Reader) -> list[Past]:
-    """Every forecast whose market has ended in YES or NO, in the record's order."""
+    """Every forecast that counts whose market has ended in YES or NO, in the record's order."""
     rows = await reader.fetch(_PAST, {"resolved": MarketStatus.RESOLVED})
     outcomes = {Resolution.YES.value: 1, Resolution.NO.value: 0}
-    return [_past(row, outcomes[row["resolution"]]) for row in rows if row["resolution"] in outcomes]
+    return [_past(row, outcomes[row["resolution"]]) for row in rows if row["resolution"] in outcomes and _counts(row)]
+
+
+def _counts(row: Row) -> bool:
+    stated = moment(row["closes_at"])
+    ended = None if row["closed_time"] is None else msgspec.convert(row["closed_time"], datetime)
+    return not is_too_late(from_ms(row["predicted_at"]), stated, ended)
 
 
 def _past(row: Row, outcome: int) -> Past:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import moment, to_ms
 from agent.store.tx import Reader
 from sync.records import Insight
 
@@ -61,7 +61,7 @@ async def load_watched(reader: Reader, watch: Sequence[str]) -> list[WatchedMark
             market_key=row["market_key"],
             title=row["title"],
             mid=row["mid"],
-            seen_at=None if row["seen_at"] is None else from_ms(row["seen_at"]),
+            seen_at=moment(row["seen_at"]),
         )
         for row in rows
     ]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.store.tx import Reader, Row, Tx
 
 _KEPT = timedelta(days=365)  # a year of troubles is a few hundred rows
@@ -85,10 +85,6 @@ def _ms(moment: datetime | None) -> int | None:
     return None if moment is None else to_ms(moment)
 
 
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)
-
-
 def _from_row(row: Row) -> Incident:
     return Incident(
         incident_id=row["incident_id"],
@@ -98,9 +94,9 @@ def _from_row(row: Row) -> Incident:
         why=row["why"],
         advice=row["advice"],
         began_at=from_ms(row["began_at"]),
-        ended_at=_moment(row["ended_at"]),
+        ended_at=moment(row["ended_at"]),
         n_times=row["n_times"],
         told_level=row["told_level"],
-        told_at=_moment(row["told_at"]),
-        end_told_at=_moment(row["end_told_at"]),
+        told_at=moment(row["told_at"]),
+        end_told_at=moment(row["end_told_at"]),
     )

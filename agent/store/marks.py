@@ -10,7 +10,7 @@ import msgspec
 
 from agent.core.fees import Fees, SeriesTerms, market_fees
 from agent.core.horizons import Look, Start, Window
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.store.history import load_fees
 from agent.store.tx import Reader, Row, Tx
 from agent.venues.base import SeriesFees
@@ -98,19 +98,15 @@ def _watched(row: Row, market: Market, fees: Fees | None) -> Watched:
             price=row["initial_price"],
             bid=row["initial_bid"],
             ask=row["initial_ask"],
-            seen_at=_moment(row["initial_seen_at"]),
+            seen_at=moment(row["initial_seen_at"]),
             tick_size=market.tick_size,
             fees=fees,
         ),
         market=market,
-        ends_at=_moment(row["end_time"]),
+        ends_at=moment(row["end_time"]),
         changed_at=from_ms(row["changed_at"]),
-        closes_at=_moment(row["closes_at"]),
+        closes_at=moment(row["closes_at"]),
     )
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)
 
 
 async def load_marks(reader: Reader, places: Sequence[int]) -> dict[int, dict[Horizon, Mark]]:

@@ -6,7 +6,7 @@ some ten milliseconds at a time. Each function does one chunk and says how many 
 
 from datetime import datetime, timedelta
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.store.db import Store
 from agent.store.tx import Reader, Tx
 
@@ -162,7 +162,7 @@ async def load_first_quote_at(reader: Reader, since: datetime | None) -> datetim
     first = await reader.fetch_value(
         "SELECT min(fetched_at) FROM quotes WHERE fetched_at >= ?", (0 if since is None else to_ms(since),)
     )
-    return None if first is None else from_ms(first)
+    return moment(first)
 
 
 async def load_mark(reader: Reader, name: str) -> datetime | None:

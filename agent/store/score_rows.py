@@ -3,12 +3,11 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
 from agent.core.horizons import Start, start_fault
-from agent.core.instants import from_ms
+from agent.core.instants import from_ms, moment
 from agent.core.scoring.rows import HorizonQuote, Row
 from agent.core.settlement import ended_at
 from agent.store.tx import Reader
@@ -84,8 +83,8 @@ def _from_row(row: Stored, market: Market, horizons: dict[Horizon, HorizonQuote]
         latest_mid=row["yes_price"],
         resolution=market.resolution if resolved else None,
         resolution_value=market.resolution_value if resolved else None,
-        closes_at=_moment(row["closes_at"]),
-        resolved_at=ended_at(market, _moment(row["end_time"]), from_ms(row["changed_at"])) if resolved else None,
+        closes_at=moment(row["closes_at"]),
+        resolved_at=ended_at(market, moment(row["end_time"]), from_ms(row["changed_at"])) if resolved else None,
     )
 
 
@@ -98,14 +97,10 @@ def _start(row: Stored, market: Market) -> Start:
         price=row["initial_price"],
         bid=row["initial_bid"],
         ask=row["initial_ask"],
-        seen_at=_moment(row["initial_seen_at"]),
+        seen_at=moment(row["initial_seen_at"]),
         tick_size=market.tick_size,
     )
 
 
 def _hours(row: Stored, name: str) -> float | None:
     return None if row[name] is None else max(0.0, (row[name] - row["predicted_at"]) / _HOUR_MS)
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)

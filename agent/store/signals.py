@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.core.fees import Fees, SeriesTerms, market_fees
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import moment, to_ms
 from agent.core.market import end_time
 from agent.core.signals import Offer, Path
 from agent.store.history import load_fees
@@ -125,7 +125,7 @@ async def _pass_near(reader: Reader, wanted: datetime, tolerance: timedelta) -> 
         "SELECT checked_at FROM check_times WHERE checked_at BETWEEN ? AND ? ORDER BY abs(checked_at - ?) LIMIT 1",
         (to_ms(wanted - tolerance), to_ms(wanted + tolerance), to_ms(wanted)),
     )
-    return None if at is None else from_ms(at)
+    return moment(at)
 
 
 def _asked(kind: SignalKind, now: datetime, fresh: datetime) -> dict[str, object]:

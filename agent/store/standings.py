@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from agent.core.instants import from_ms, to_ms
+from agent.core.instants import from_ms, moment, to_ms
 from agent.core.movement import Book, Previous, Standing
 from agent.store.tx import Reader, Row, Tx
 from sync.records import BenchmarkStatus, Check, MarketStatus
@@ -84,11 +84,11 @@ def _book(row: Row) -> Book:
     end_time, seen_at = row["end_time"], row["seen_at"]
     return Book(
         status=MarketStatus(row["status"]),
-        ends_at=None if end_time is None else from_ms(end_time),
+        ends_at=moment(end_time),
         tick_size=row["tick_size"],
         bid=row["bid"],
         ask=row["ask"],
-        seen_at=None if seen_at is None else from_ms(seen_at),
+        seen_at=moment(seen_at),
     )
 
 

@@ -7,7 +7,7 @@ VOID is no outcome; what nobody has decided is no outcome either. Pure; standard
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from agent.core.scoring.rows import HorizonQuote, Row
@@ -44,7 +44,7 @@ def sift(rows: Iterable[Row]) -> Sifted:
     for row in rows:
         if not is_price(row.probability):
             counts[Exclusion.INVALID] += 1
-        elif is_too_late(row):
+        elif is_too_late(row.predicted_at, row.closes_at, row.resolved_at):
             counts[Exclusion.TOO_LATE] += 1
         else:
             clean = _clean(row)
@@ -58,10 +58,9 @@ def is_price(value: float | None) -> bool:
     return value is not None and 0.0 <= value <= 1.0
 
 
-def is_too_late(row: Row) -> bool:
-    """Made when the answer was out, or about to be."""
-    ends = (end for end in (row.closes_at, row.resolved_at) if end is not None)
-    return any(end - row.predicted_at < MIN_LEAD for end in ends)
+def is_too_late(predicted_at: datetime, *ends: datetime | None) -> bool:
+    """Made when the answer was out, or about to be, by any of the market's ends that are known."""
+    return any(end is not None and end - predicted_at < MIN_LEAD for end in ends)
 
 
 def outcome(row: Row) -> int | None:
