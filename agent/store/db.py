@@ -219,10 +219,15 @@ def _not_opened(exc: sqlite3.Error, path: Path) -> StoreError:
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path, isolation_level=None)
     try:
-        connection = await aiosqlite.connect(path, isolation_level=None)
-    except sqlite3.Error as exc:
-        raise mapped(exc, "open") from exc
+        await connection
+    except BaseException as exc:
+        # The library does not wait for its thread, whose last word would find this loop closed and say so at length.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001
+        if isinstance(exc, sqlite3.Error):
+            raise mapped(exc, "open") from exc
+        raise
     connection.row_factory = sqlite3.Row
     return connection
 

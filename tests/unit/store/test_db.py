@@ -2,10 +2,12 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from agent.errors import DeviceFailed, SchemaMismatch, StoreBusy, StoreError
@@ -19,6 +21,21 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 def quote(key: str) -> Quote:
     return Quote(market_key=key, fetched_at=AT, bid=0.5)
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path, monkeypatch, clock):
+    """Its last word would find the loop closed, and a traceback would stand where one sentence belongs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    monkeypatch.setattr(aiosqlite.core.LOG, "debug", lambda *_: time.sleep(0.02))  # it says each step; so it is slow
+
+    with pytest.raises(StoreError, match="disk I/O error"):
+        await Store.open(tmp_path / "oddsd.db", clock=clock)
+
+    assert not [each.name for each in threading.enumerate() if "connection_worker" in each.name]
 
 
 async def test_a_failing_transaction_leaves_neither_data_nor_batch(store):
