@@ -77,7 +77,9 @@ class Downlink:
         self._monotonic, self._jitter = monotonic, jitter
         self._at_work: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by request: its kind, who is at it
         self._ended = asyncio.Event()  # an answer is ready and a place is free
-        self._looked_in_vain = False
+        self._bell: asyncio.Task[bool] | None = None
+        self._rang = False  # the cloud's bell called us last, no answer of ours
+        self._looked_in_vain = False  # it did, and there was nothing we could take
 
     async def run(self) -> None:
         """Attend, wait, answer, until cancelled; gives its lease up on the way out where it can."""
@@ -122,9 +124,10 @@ class Downlink:
                     await self._attend(session)
                     await self._say(session)
                     await self._go_on(session)
+                    called = True  # no bell tells that another host's lease on a request has ended
+                self._ended.clear()
                 if called and self.duty.serves(self._monotonic()):
                     await self._take(session, group)
-                self._ended.clear()
                 for answer in await self._journal.untold():
                     await self._tell(session, answer)
                 if self.last_error is not None:
@@ -137,6 +140,7 @@ class Downlink:
             await self._leave(session)
             raise
         finally:
+            await self._hang_up()
             await session.close()
 
     async def _attend(self, session: DownSession) -> None:
@@ -194,21 +198,33 @@ class Downlink:
 
     async def _called(self, session: DownSession, seconds: float) -> bool:
         """Wait for the bell or for an answer of ours; whether there may be something to take."""
+        self._rang = False
         if not self.duty.serves(self._monotonic()):
             return await self._answered_within(seconds)
         if self._looked_in_vain:
             self._looked_in_vain = False
-            await self._answered_within(min(seconds, LOOK_AGAIN_S))
-            return True
-        bell = asyncio.create_task(session.rung(seconds), name="downlink-bell")
+            if await self._answered_within(min(seconds, LOOK_AGAIN_S)):
+                return True
+            seconds = max(0.0, seconds - LOOK_AGAIN_S)
+        bell = self._bell or asyncio.create_task(session.rung(ATTEND_EVERY_S), name="downlink-bell")
+        self._bell = bell  # listened to until it rings: over HTTPS it is a question, and given up it is worked on there
         answered = asyncio.create_task(self._ended.wait(), name="downlink-answered")
         try:
-            await asyncio.wait((bell, answered), return_when=asyncio.FIRST_COMPLETED)
-            return bell.result() if bell.done() else True
+            await asyncio.wait((bell, answered), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            bell.cancel()
             answered.cancel()
-            await asyncio.gather(bell, answered, return_exceptions=True)
+            await asyncio.gather(answered, return_exceptions=True)
+        if bell.done():
+            self._bell = None
+            self._rang = bell.result()
+        return self._rang or self._ended.is_set()
+
+    async def _hang_up(self) -> None:
+        """Listen no longer."""
+        if self._bell is not None:
+            self._bell.cancel()
+            await asyncio.gather(self._bell, return_exceptions=True)
+            self._bell = None
 
     async def _answered_within(self, seconds: float) -> bool:
         try:
@@ -232,7 +248,7 @@ class Downlink:
                     name = f"answer-{kind}-{request.request_id}"
                     task = group.create_task(self._answer(request), name=name)
                     self._at_work[request.request_id] = kind, task
-        self._looked_in_vain = is_full or not n_taken
+        self._looked_in_vain = self._rang and (is_full or not n_taken)
 
     async def _answer(self, request: Request) -> None:
         """Work on one request until its answer is durable; the session that is open then tells it."""

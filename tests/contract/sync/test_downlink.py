@@ -170,7 +170,9 @@ async def test_the_loop_answers_within_seconds_and_once(road, store):
     task = asyncio.create_task(loop.run())
     request = await owner.fetchval(ASK, "a")
     await until(lambda: owner.fetchval("select count(*) > 0 from edge_request where state = 'done'"))
-    await owner.execute("update edge_request set state = 'waiting', finished_at = null, result = null")
+    await owner.execute(
+        "update edge_request set state = 'waiting', leased_until = null, finished_at = null, result = null"
+    )
     await owner.execute("select pg_notify('edge_requested', '')")
     await until(lambda: owner.fetchval("select count(*) > 0 from edge_request where state = 'done'"))
     task.cancel()

@@ -31,17 +31,19 @@ class MemoryCloud:
         self.under_way: Counter[str] = Counter()
         self.is_away, self.is_older = False, False
         self.renewed: Counter[str] = Counter()
+        self.n_looks = 0
         self.told: dict[str, Standing] = {}
         self._bell = asyncio.Event()
 
-    def ask(self, kind: str, request_id: str | None = None) -> str:
+    def ask(self, kind: str, request_id: str | None = None, *, rings: bool = True) -> str:
         """Put a request and ring."""
         one = Request(
             request_id=request_id or str(uuid.uuid4()), lease="l", kind=kind, body={}, attempt=1, requested_at=AT,
             expires_at=AT + timedelta(hours=1),
         )  # fmt: skip
         self.waiting.append(one)
-        self._bell.set()
+        if rings:
+            self._bell.set()
         return one.request_id
 
     def cut(self) -> None:
@@ -57,6 +59,7 @@ class MemoryCloud:
 
     async def lease(self, host_id: str, kinds: tuple[str, ...], *, limit: int, lease_s: int) -> tuple[Request, ...]:
         del host_id, lease_s
+        self.n_looks += 1
         taken = [one for one in self.waiting if one.kind in kinds][:limit]
         self.waiting = [one for one in self.waiting if one not in taken]
         return tuple(taken)
@@ -152,6 +155,47 @@ async def test_a_slow_kind_does_not_hold_up_a_quick_one(store):
         assert set(cloud.answers) == {session}
         slow.go.set()
         await until(lambda: len(cloud.answers) == AT_ONCE_OF_A_KIND + 6)
+
+
+async def test_a_line_on_which_nothing_comes_is_listened_to_and_not_asked(store, monkeypatch):
+    """Looking again and again would be two questions a second for ever, of every edge."""
+    monkeypatch.setattr("sync.downlink.LOOK_AGAIN_S", 0.01)
+    cloud = MemoryCloud()
+    async with running(cloud, store, {"session": quick}):
+        first = cloud.ask("session")
+        await until(lambda: first in cloud.answers)
+        await asyncio.sleep(0.1)
+        n_before = cloud.n_looks
+        await asyncio.sleep(0.2)
+        assert cloud.n_looks == n_before
+        second = cloud.ask("session")
+        await until(lambda: second in cloud.answers)
+
+
+async def test_a_bell_that_rings_on_is_answered_now_and_then(store, monkeypatch):
+    """Over HTTPS it rings while anything waits, be it for another host or for a place here."""
+    monkeypatch.setattr("sync.downlink.LOOK_AGAIN_S", 0.05)
+    cloud = MemoryCloud()
+
+    async def rung(_: float) -> bool:
+        return True
+
+    cloud.rung = rung
+    async with running(cloud, store, {"session": quick}):
+        await asyncio.sleep(0.5)
+        assert 2 <= cloud.n_looks <= 12
+        asked = cloud.ask("session")
+        await until(lambda: asked in cloud.answers)
+
+
+async def test_what_another_host_let_go_of_is_found_without_a_bell(store, monkeypatch):
+    """A lease that ends rings nowhere."""
+    monkeypatch.setattr("sync.downlink.ATTEND_EVERY_S", 0.05)
+    cloud = MemoryCloud()
+    async with running(cloud, store, {"session": quick}):
+        await until(lambda: cloud.n_looks)
+        asked = cloud.ask("session", rings=False)
+        await until(lambda: asked in cloud.answers)
 
 
 async def test_a_request_that_comes_again_while_it_is_worked_on_is_not_begun_twice(store):
