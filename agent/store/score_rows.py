@@ -84,6 +84,7 @@ def _from_row(row: Stored, market: Market, horizons: dict[Horizon, HorizonQuote]
         resolution=market.resolution if resolved else None,
         resolution_value=market.resolution_value if resolved else None,
         closes_at=moment(row["closes_at"]),
+        known_at=from_ms(row["changed_at"]) if resolved else None,
         resolved_at=ended_at(market, moment(row["end_time"]), from_ms(row["changed_at"])) if resolved else None,
     )
 

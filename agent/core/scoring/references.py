@@ -43,13 +43,13 @@ def status_quo(rows: Sequence[Row]) -> list[float]:
     """For each row, how often markets of its category had ended YES before it was made, by Laplace's rule.
 
     (yes + 1) / (n + 2): one half where none had. Known are the markets of these rows, each counted once however often
-    it was asked about, from the moment it ended; no row knows its own.
+    it was asked about, from the moment its answer was stored here; no row knows its own.
     """
     ended: dict[str | None, dict[str, tuple[datetime, int]]] = defaultdict(dict)
     for row in rows:
         answer = outcome(row)
-        if answer is not None and row.resolved_at is not None:
-            ended[row.category][row.market_key] = row.resolved_at, answer
+        if answer is not None and row.known_at is not None:
+            ended[row.category][row.market_key] = row.known_at, answer
     known = dict[str | None, tuple[list[datetime], list[int]]]()
     for category, markets in ended.items():
         in_order = sorted(markets.values())

@@ -55,3 +55,4 @@ class Row:
     resolution_value: float | None = None  # what one YES contract paid
     closes_at: datetime | None = None  # as the venue said when the prediction was made: the nearer of its two ends
     resolved_at: datetime | None = None
+    known_at: datetime | None = None  # when the answer had been stored here, never before it was out

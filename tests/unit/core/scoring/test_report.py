@@ -60,17 +60,17 @@ def test_scores_of_resolved_rows_by_hand():
 def test_the_status_quo_knows_only_what_had_ended_by_then():
     """Each market once, of its own category, from its end on: later answers, voids and a row's own are not known."""
     ended = NOON - timedelta(days=2)
-    over = {"predicted_at": NOON - timedelta(days=9), "resolved_at": ended}
+    over = {"predicted_at": NOON - timedelta(days=9), "known_at": ended}
     rows = [
         make_row(1, resolution=Resolution.YES, **over),
         make_row(2, market_key="kalshi:M-1", resolution=Resolution.YES, **over),  # the same market, asked twice
         make_row(3, resolution=Resolution.YES, **over),
         make_row(4, resolution=Resolution.VOID, **over),
-        make_row(5, resolution=Resolution.NO, resolved_at=NOON + timedelta(days=2)),
+        make_row(5, resolution=Resolution.NO, known_at=NOON + timedelta(days=2)),
         make_row(6, resolution=Resolution.YES, category="Sports", **over),
         make_row(7, predicted_at=ended),
         make_row(8, category=None),
-        make_row(9, resolution=Resolution.YES, resolved_at=NOON + timedelta(days=9), category="Sports"),
+        make_row(9, resolution=Resolution.YES, known_at=NOON + timedelta(days=9), category="Sports"),
     ]
 
     assert status_quo(rows) == [0.5, 0.5, 0.5, 0.5, 3 / 4, 0.5, 0.5, 0.5, 2 / 3]
