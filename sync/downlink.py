@@ -26,7 +26,7 @@ LOOK_AGAIN_S = 0.5  # a bell that rings for what we cannot take would ring for e
 LONGEST_ATTEMPT_S = 180.0  # one pass: the lease, what waits, the answers, each with its own deadline
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 60.0  # people wait for answers: look again sooner than for batches
 SESSION_S = 1800.0  # proxies drop long sessions; leave before they do
-UNTAKEN = "the work was done, but the cloud could not take the answer: the edge's log says why"
+UNTAKEN = "the cloud could not take the edge's answer: the edge's log says why"
 
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 

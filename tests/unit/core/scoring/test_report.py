@@ -57,8 +57,8 @@ def test_scores_of_resolved_rows_by_hand():
     assert (arm.hit_at_resolution.value, arm.hit_at_resolution.null, arm.brier_skill.n) == (0.5, 0.5, 2)
 
 
-def test_the_status_quo_knows_only_what_had_ended_by_then():
-    """Each market once, of its own category, from its end on: later answers, voids and a row's own are not known."""
+def test_the_status_quo_knows_only_what_was_known_by_then():
+    """Each market once, of its own category, from when its answer was stored: no later one, no void, no row's own."""
     ended = NOON - timedelta(days=2)
     over = {"predicted_at": NOON - timedelta(days=9), "known_at": ended}
     rows = [
